@@ -1,0 +1,36 @@
+"""The first generation of diffusion models, each line of arithmetic beside the equation it implements.
+
+Names are imported when they are first used, so that `import minidiff` costs next to nothing.
+"""
+
+import importlib
+
+_PUBLIC = {
+    "DiffusionPipeline": "minidiff.pipelines.base",
+    "DDPMPipeline": "minidiff.pipelines.ddpm",
+    "DDIMPipeline": "minidiff.pipelines.ddim",
+    "PNDMPipeline": "minidiff.pipelines.pndm",
+    "UNet2DModel": "minidiff.models.unet_2d",
+    "DDPMScheduler": "minidiff.schedulers.ddpm",
+    "DDIMScheduler": "minidiff.schedulers.ddim",
+    "PNDMScheduler": "minidiff.schedulers.pndm",
+    "read": "minidiff.papers.view",
+    "zoo": "minidiff.zoo",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name):
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("minidiff")
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'minidiff' has no attribute {name!r}")
+    module = importlib.import_module(_PUBLIC[name])
+    return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
+
+
+def __dir__():
+    return sorted({*globals(), *_PUBLIC, "__version__"})

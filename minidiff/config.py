@@ -1,0 +1,244 @@
+"""What an object was made with: the arguments of its constructor, kept, saved to a JSON file and read back.
+
+class DDPMScheduler(Configurable):
+    config_file = "scheduler_config.json"
+
+    @configured
+    def __init__(self, num_train_timesteps=1000, beta_start=1e-4): ...
+
+scheduler = DDPMScheduler(beta_start=2e-4)
+scheduler.config.num_train_timesteps             # 1000: every argument, defaults included
+LMSScheduler.from_config(scheduler.config)       # takes beta_start, and nothing that nobody asked for
+"""
+
+import difflib
+import functools
+import inspect
+from collections.abc import Mapping
+
+from minidiff import files
+
+# diffusers demands a version in model_index.json, and "corrects" files of its first months (a Stable Diffusion UNet's
+# sample_size, a scheduler's steps_offset). What we write means what it says to this version.
+DIFFUSERS_VERSION = "0.42.1"
+
+
+class Config(Mapping):
+    """The arguments of a constructor as a read-only mapping whose keys are attributes too.
+
+    Args:
+        values: every argument with its value, defaults included.
+        given: the keys that were passed or read from a file; the others stand at their default because nobody gave
+            them.
+        others: keys of a file that this class does not use. Another class may (a file for PNDM holds DDIM's
+            `clip_sample`), so they are handed on and saved, but are not part of the mapping.
+    """
+
+    def __init__(self, values, given=(), others=None):
+        self.__dict__.update(_values=dict(values), given=frozenset(given), others=dict(others or {}))
+
+    def __getitem__(self, key):
+        return self._values[key]
+
+    def __iter__(self):
+        return iter(self._values)
+
+    def __len__(self):
+        return len(self._values)
+
+    def __getattr__(self, key):
+        if key.startswith("_") or key not in self._values:
+            raise AttributeError(f"the config has no key {key!r}{nearest(key, self.__dict__.get('_values', ()))}")
+        return self._values[key]
+
+    def __setattr__(self, key, value):
+        raise AttributeError(f"config is read-only: make a new object with from_config(config, {key}={value!r})")
+
+    def __repr__(self):
+        return f"Config({', '.join(f'{key}={value!r}' for key, value in self.items())})"
+
+    def handed_on(self):
+        """dict: what another class made from this config gets to see."""
+        return self.others | {key: value for key, value in self.items() if key in self.given}
+
+
+def configured(init):
+    """Decorate `__init__`: its arguments become `self.config` before its first line runs.
+
+    Lists and arrays arrive as tuples of plain numbers, so that they can be neither changed nor fail to be saved.
+
+    Raises (when the object is made):
+        TypeError: an argument is unknown (with the nearest known name), missing, or given twice.
+        ValueError: an argument asks for a feature of diffusers that is left out (`Configurable.left_out`).
+    """
+    signature = inspect.signature(init)
+    known = list(signature.parameters)[1:]
+
+    @functools.wraps(init)
+    def with_config(self, *args, **kwargs):
+        name = type(self).__name__
+        refuse_left_out(type(self), kwargs)
+        kwargs = {key: value for key, value in kwargs.items() if key in known or key not in type(self).left_out}
+        refuse_unknown(name, kwargs, known)
+        try:
+            bound = signature.bind(self, *args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{name}: {error}") from None
+        given = {key: frozen(value) for key, value in list(bound.arguments.items())[1:]}
+        bound.arguments.update(given)
+        bound.apply_defaults()
+        if "config" not in self.__dict__:  # a subclass that calls super().__init__ keeps its own
+            # Not `self.config = ...`: a torch Module takes no attributes before its own __init__ ran.
+            self.__dict__["config"] = Config({key: frozen(bound.arguments[key]) for key in known}, given)
+        init(*bound.args, **bound.kwargs)
+
+    return with_config
+
+
+class Configurable:
+    """Base of what is made from a config file: schedulers as they are, models together with their weights.
+
+    Class attributes:
+        config_file: the file's name in a saved folder.
+        legacy_names: old key -> new key, for files from before a rename.
+        left_out: a key of diffusers whose feature is left out here -> the value, or tuple of values, that switches it
+            off. At such a value the key is ignored; at any other it is an error, for silence would be a wrong picture.
+        always_saved: keys written even at their default, because diffusers has another one.
+        library: where model_index.json says that the class lives, so that diffusers finds its own of the same name.
+    """
+
+    config_file = "config.json"
+    legacy_names = {}
+    left_out = {}
+    always_saved = ()
+    library = "diffusers"
+
+    @classmethod
+    def from_config(cls, config, **changes):
+        """Make an object from a config.
+
+        Args:
+            config: a mapping, such as a file's content, or another object's `config`, or that object. Keys that this
+                class does not know are ignored; keys that stand at their default because nobody gave them are not
+                carried over.
+            changes: arguments that replace the config's.
+        Raises:
+            TypeError: `config` is no mapping; a name in `changes` is unknown.
+            ValueError: the config asks for a feature that is left out.
+        """
+        config = getattr(config, "config", config)
+        if not isinstance(config, Mapping):
+            raise TypeError(
+                f"config is {config!r}; allowed is a mapping, or an object with a config. "
+                f"{cls.__name__}.from_pretrained reads folders"
+            )
+        known = argument_names(cls)
+        refuse_unknown(cls.__name__, changes, known + list(cls.left_out))
+        asked = cls.updated(handed_on(config)) | changes
+        made = cls(**{key: value for key, value in asked.items() if key in known or key in cls.left_out})
+        others = {key: frozen(value) for key, value in asked.items() if key not in known}
+        made.__dict__["config"] = Config(made.config, made.config.given, others)
+        return made
+
+    @classmethod
+    def updated(cls, config):
+        """dict: a file's `config` with the keys of today. A class whose old values changed too extends this."""
+        renamed = {cls.legacy_names[key]: value for key, value in config.items() if key in cls.legacy_names}
+        return renamed | {key: value for key, value in config.items() if key not in cls.legacy_names}
+
+    @classmethod
+    def load_config(cls, source, subfolder=None, **hub):
+        """dict: the content of the config file in a folder or Hub repository; see `from_pretrained`."""
+        return files.Repository(source, **hub).read_json(files.join(subfolder, cls.config_file))
+
+    @classmethod
+    def from_pretrained(
+        cls, source, subfolder=None, *, revision=None, cache_dir=None, token=None, local_files_only=False, **changes
+    ):
+        """Make an object from the config file in a folder or in a repository on the Hub.
+
+        Args:
+            source: a folder, or a Hub id such as "google/ddpm-cifar10-32".
+            subfolder: where in it the file lies, such as "scheduler".
+            revision, cache_dir, token, local_files_only: as in huggingface_hub; see `minidiff.files.Repository`.
+            changes: arguments that replace the file's, such as timestep_spacing="trailing".
+        Raises:
+            FileNotFoundError: the folder, the repository or the file does not exist.
+            ValueError: the file is no JSON object, or asks for a feature that is left out.
+            TypeError: a name in `changes` is unknown.
+        """
+        hub = dict(revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
+        return cls.from_config(cls.load_config(source, subfolder, **hub), **changes)
+
+    @classmethod
+    def needed_files(cls, repository, folder, variant=None):
+        """list of str: the names of the files in `repository` from which `load_from` loads."""
+        return [files.join(folder, cls.config_file)]
+
+    @classmethod
+    def load_from(cls, repository, folder, variant=None, torch_dtype=None):
+        """Load from a `files.Repository`; a config has neither variants nor a dtype."""
+        return cls.from_config(repository.read_json(files.join(folder, cls.config_file)))
+
+    def save_config(self, folder):
+        """Write the config file into `folder`, which is made if need be."""
+        with files.saving(folder) as new:
+            self.write_config(new)
+
+    def save_pretrained(self, folder):
+        """Write all that `from_pretrained` needs into `folder`: at a crash it holds each file whole, old or new."""
+        with files.saving(folder) as new:
+            self.write_to(new)
+
+    def write_to(self, folder):
+        """Write the files of this component into `folder`, a plain one; `save_pretrained` makes that safe."""
+        self.write_config(folder)
+
+    def write_config(self, folder):
+        asked = self.config.handed_on() | {key: self.config[key] for key in self.always_saved}
+        header = {"_class_name": type(self).__name__, "_diffusers_version": DIFFUSERS_VERSION}
+        files.write_json(folder / self.config_file, header | dict(sorted(asked.items())))
+
+
+def argument_names(cls):
+    """list of str: the names of the arguments of a class's constructor."""
+    return list(inspect.signature(cls.__init__).parameters)[1:]
+
+
+def handed_on(config):
+    """dict: the keys of `config`, a mapping, that somebody gave."""
+    if isinstance(config, Config):
+        return config.handed_on()
+    defaulted = config.get("_use_default_values", ())  # how a config of diffusers remembers the same
+    # Keys with an underscore are remarks of the library that wrote the file; the class is the reader's to choose.
+    return {key: value for key, value in config.items() if key not in defaulted and not key.startswith("_")}
+
+
+def refuse_left_out(cls, arguments):
+    for key, value in arguments.items():
+        if key in cls.left_out:
+            allowed = cls.left_out[key] if isinstance(cls.left_out[key], tuple) else (cls.left_out[key],)
+            if not any(value == off for off in allowed):
+                raise ValueError(
+                    f"{cls.__name__}: {key} is {value!r}, a feature of diffusers that minidiff leaves out; "
+                    f"allowed is {' or '.join(map(repr, allowed))}"
+                )
+
+
+def refuse_unknown(name, arguments, known):
+    for key in arguments:
+        if key not in known:
+            raise TypeError(f"{name} has no argument {key!r}{nearest(key, known)}")
+
+
+def nearest(name, known):
+    """str: "; did you mean ...?", or nothing where no known name is near."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def frozen(value):
+    """Lists and tuples as tuples, arrays as tuples of plain numbers: what can be saved, and not be changed."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value

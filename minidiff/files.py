@@ -1,0 +1,300 @@
+"""Finding, reading and writing the files of a model: in a folder or on the Hub, and never half a file.
+
+A repository holds `model_index.json` and either one folder a component or all of them in the root ("flat"):
+
+    scheduler_config.json                            a scheduler
+    config.json                                      a model, and its weights, the first of these that is there:
+    diffusion_pytorch_model.safetensors
+    diffusion_pytorch_model.safetensors.index.json   the weights in several files, and which tensor lies in which
+    diffusion_pytorch_model.bin, .bin.index.json     the same as pickles, as they were published at first
+
+A variant stands before the last dot: diffusion_pytorch_model.fp16.safetensors, ...safetensors.index.fp16.json.
+"""
+
+import contextlib
+import json
+import os
+import pickle
+import shutil
+import tempfile
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+
+class Repository:
+    """The files of a folder, or of a repository on the Hub, by their names in it.
+
+    Args:
+        source: a folder, or a Hub id such as "google/ddpm-cifar10-32". A folder that exists goes first.
+        revision: a branch, tag or commit of the Hub's repository; its main branch if None.
+        cache_dir: where downloads are kept; the cache of huggingface_hub if None.
+        token: for private repositories; what `hf auth login` stored if None.
+        local_files_only: use the cache and no network.
+    Raises:
+        FileNotFoundError: there is no such folder or repository, or the Hub is out of reach and the cache does not
+            hold it.
+        PermissionError: the repository asks for its terms to be accepted first.
+    """
+
+    def __init__(self, source, revision=None, cache_dir=None, token=None, local_files_only=False):
+        self.source = source
+        self.hub = dict(revision=revision, cache_dir=cache_dir, token=token)
+        self.root = None  # the folder on this machine that holds the files, once there is one
+        self.names = None  # of the files on the Hub; None where `root` holds all there is
+        self.fetched = set()  # names of files that lie under `root` for certain
+        if os.path.isdir(source):
+            self.root = Path(source)
+            return
+        if not is_hub_id(source):
+            raise FileNotFoundError(f"{str(source)!r} is no folder, and no Hub id such as 'google/ddpm-cifar10-32'")
+        if local_files_only:
+            self.root = self.cached("local_files_only is True")
+            return
+        try:
+            self.names = self.listed()
+        except ConnectionError as error:
+            self.root = self.cached(str(error))
+
+    def listed(self):
+        """set of str: the names of the files on the Hub; ConnectionError if it is out of reach."""
+        from huggingface_hub import HfApi
+
+        with self.clear_errors():
+            info = HfApi().model_info(self.source, revision=self.hub["revision"], token=self.hub["token"])
+        return {file.rfilename for file in info.siblings}
+
+    def cached(self, why):
+        """Path: the folder in which huggingface_hub keeps what it downloaded before."""
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        try:
+            # No patterns: which of its files are there, we see when we look for them.
+            return Path(snapshot_download(self.source, **self.hub, local_files_only=True, allow_patterns=[]))
+        except LocalEntryNotFoundError:
+            raise FileNotFoundError(
+                f"{self.source!r} is no folder here and not in the cache of earlier downloads, and {why}. "
+                "Try again with a network, or pass the path of a folder that holds the files"
+            ) from None
+
+    @contextlib.contextmanager
+    def clear_errors(self):
+        """Inside it the many errors of huggingface_hub become a few, which say what to do."""
+        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+        try:
+            yield
+        except GatedRepoError as error:
+            raise PermissionError(
+                f"{self.source!r} is gated: accept its terms on its page on the Hub, "
+                "then pass the token of that account as token=..."
+            ) from error
+        except RepositoryNotFoundError as error:
+            raise FileNotFoundError(
+                f"{self.source!r} is neither a folder here nor a repository on the Hub that we may read; "
+                "for a private one pass token=..."
+            ) from error
+        except RevisionNotFoundError as error:
+            raise FileNotFoundError(
+                f"revision is {self.hub['revision']!r}; {self.source!r} on the Hub has none of that name"
+            ) from error
+        except Exception as error:  # no name server, no route, a server that is down: each has a class of its own
+            raise ConnectionError(f"the Hub cannot be reached ({error or type(error).__name__})") from error
+
+    def has(self, name):
+        return name in self.names if self.names is not None else (self.root / name).is_file()
+
+    def has_folder(self, name):
+        if self.names is not None:
+            return any(file.startswith(f"{name}/") for file in self.names)
+        return (self.root / name).is_dir()
+
+    def fetch(self, names):
+        """Make sure that these files lie under `root`, and download no others.
+
+        Raises:
+            FileNotFoundError: one of them does not exist.
+        """
+        if absent := [name for name in names if not self.has(name)]:
+            raise FileNotFoundError(f"{self.source} has no file {', '.join(absent)}{self.what_is_there()}")
+        if self.names is not None and not self.fetched.issuperset(names):
+            from huggingface_hub import snapshot_download
+
+            with self.clear_errors():
+                self.root = Path(snapshot_download(self.source, **self.hub, allow_patterns=list(names)))
+            self.fetched.update(names)
+
+    def what_is_there(self):
+        """str: a remark for errors."""
+        if self.names is None and not any(self.root.iterdir()):
+            return ": the folder is empty"
+        if self.names is None and self.root != Path(self.source):
+            return ": the cache of earlier downloads lacks it, and the Hub was not asked or not reached"
+        names = sorted(self.names if self.names is not None else (path.name for path in self.root.iterdir()))
+        return f"; there are {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}"
+
+    def path(self, name):
+        """Path: where the file `name` lies on this machine."""
+        self.fetch([name])
+        return self.root / name
+
+    def read_json(self, name):
+        """dict: the content of a JSON file."""
+        return read_json(self.path(name))
+
+    def weight_files(self, folder, names, variant=None):
+        """list of str: the weights' files in `folder`; in front of several, the index that names them.
+
+        Args:
+            names: the names they can have, the best first.
+        Raises:
+            FileNotFoundError: there is none.
+        """
+        candidates = []
+        for name in names:
+            single = join(folder, with_variant(name, variant))
+            index = join(folder, with_variant(f"{name}.index.json", variant))
+            if self.has(single):
+                return [single]
+            if self.has(index):
+                return [index, *(join(folder, shard) for shard in sorted(set(self.shard_of_tensor(index).values())))]
+            candidates += [single, index]
+        raise FileNotFoundError(f"{self.source} has no weights: none of {', '.join(candidates)}{self.what_is_there()}")
+
+    def shard_of_tensor(self, index):
+        """dict: tensor's name -> name of the file beside `index` that holds it."""
+        shards = self.read_json(index).get("weight_map")
+        names = shards.values() if isinstance(shards, dict) else [None]
+        if not all(isinstance(name, str) and name == Path(name).name for name in names):
+            raise ValueError(f"{self.path(index)} has no weight_map from tensors to files beside it")
+        return shards
+
+    def read_weights(self, names):
+        """dict of str to tensor: what the files hold that `weight_files` listed."""
+        self.fetch(names)
+        weights = {}
+        for name in names:
+            if not name.endswith(".json"):
+                weights |= read_weights(self.root / name)
+        return weights
+
+
+def is_hub_id(source):
+    """bool: whether `source` could be the name of a repository, "owner/name"."""
+    from huggingface_hub.utils import HFValidationError, validate_repo_id
+
+    try:
+        validate_repo_id(source)
+    except HFValidationError:
+        return False
+    return True
+
+
+def join(folder, name):
+    """str: the name of a file in `folder`, which may be None for the root."""
+    return f"{folder}/{name}" if folder else name
+
+
+def with_variant(name, variant):
+    """str: "a.safetensors" -> "a.fp16.safetensors" for variant "fp16"."""
+    stem, _, ending = name.rpartition(".")
+    return f"{stem}.{variant}.{ending}" if variant else name
+
+
+def read_json(path):
+    """dict: the content of a JSON file, which must be an object.
+
+    Raises:
+        ValueError: it is not; the message names the file and the line.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}, line {error.lineno}, is not valid JSON: {error.msg}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not valid JSON: it is not text") from None
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds a JSON {type(content).__name__}; allowed is an object, {{...}}")
+    return content
+
+
+def write_json(path, content):
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Path(path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def read_weights(path):
+    """dict of str to tensor: what a .safetensors or .bin file holds, on the CPU. Of pickles only tensors are accepted.
+
+    Raises:
+        ValueError: the file is cut off, is no file of weights, or holds a number that is infinite or none at all.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            tensors = safetensors.torch.load_file(path)
+        else:
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(f"{path} cannot be read, it may be cut off: {error}") from error
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        raise ValueError(f"{path} holds something else than tensors by name")
+    if broken := [
+        name for name, tensor in tensors.items() if tensor.is_floating_point() and not tensor.isfinite().all()
+    ]:
+        raise ValueError(f"{path} has NaN or infinite numbers in {some(broken)}")
+    return tensors
+
+
+def write_weights(path, tensors):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Readers such as transformers ask which library wrote the file.
+    safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})
+
+
+def some(names):
+    """str: how many names, and the first ten."""
+    names = list(names)
+    return f"{len(names)}: {', '.join(map(str, names[:10]))}{', ...' if len(names) > 10 else ''}"
+
+
+@contextlib.contextmanager
+def saving(folder):
+    """Write files so that a crash leaves no half ones: `with saving(folder) as new:` write into the folder `new`.
+
+    At the end of the block a new `folder` appears whole, by one rename. Into one that exists the files are moved one
+    by one, model_index.json last; other files there stay. After an exception `folder` is as it was, or holds some new
+    files whole.
+
+    Raises:
+        NotADirectoryError: `folder` is a file.
+    """
+    folder = Path(folder).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"cannot save into {folder}: it is a file")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # A sibling, because only within one file system is a rename a single act.
+    sibling = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        new = sibling / folder.name
+        new.mkdir()
+        yield new
+        files = sorted(
+            (path for path in new.rglob("*") if path.is_file()), key=lambda path: path.name == "model_index.json"
+        )
+        for file in files:
+            with open(file, "rb+") as written:
+                os.fsync(written.fileno())  # else a name may outlive a power cut and its content not
+        if not folder.exists():
+            os.rename(new, folder)
+            return
+        for file in files:
+            target = folder / file.relative_to(new)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(file, target)
+            # Weights that were in several files are now in one: diffusers would still follow the old index.
+            target.with_name(f"{target.name}.index.json").unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(sibling, ignore_errors=True)

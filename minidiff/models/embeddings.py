@@ -1,0 +1,45 @@
+r"""How a network is told the time: sinusoids of t, then a small network.
+
+Attention Is All You Need. Vaswani et al., NeurIPS 2017, arXiv:1706.03762, section 3.5. Positions in a sentence there, timesteps here:
+sinusoids of geometrically falling frequency tell neighbouring times apart and stay smooth.
+"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn.functional import silu
+
+
+def timestep_embedding(t, d, flip_sin_to_cos=False, freq_shift=0):
+    r"""Sinusoids of the times t.
+
+    Args:
+        t: (B,) times, whole or not.
+        d: the number of entries, even.
+        flip_sin_to_cos: cosines first. DDPM puts sines first, the networks of latent diffusion cosines.
+        freq_shift: 1 makes the last frequency exactly 1/10000, as DDPM has it; with 0 it stops one step short of it, as in Vaswani et al.
+    Returns:
+        (B, d) float32.
+    """
+    t, half = t[:, None].float(), d // 2  # (B, 1)
+    k = torch.arange(half, dtype=torch.float32, device=t.device)  # (d/2,)
+
+    # Attention §3.5  \omega_k = 10000^{-\frac{k}{\mathrm{half} - \mathrm{freq\_shift}}}
+    omega = torch.exp(-math.log(10000) * k / (half - freq_shift))
+
+    # Attention §3.5  e = [\sin(\omega t), \cos(\omega t)]
+    e = torch.cat([torch.sin(omega * t), torch.cos(omega * t)], dim=1)
+    return torch.cat([e[:, half:], e[:, :half]], dim=1) if flip_sin_to_cos else e
+
+
+class TimestepEmbedding(nn.Module):
+    """The small network after the sinusoids; every ResNet block receives its output. (B, d) -> (B, out_channels)."""
+
+    def __init__(self, in_channels, out_channels):
+        super().__init__()
+        self.linear_1 = nn.Linear(in_channels, out_channels)
+        self.linear_2 = nn.Linear(out_channels, out_channels)
+
+    def forward(self, e):
+        return self.linear_2(silu(self.linear_1(e)))

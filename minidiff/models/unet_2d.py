@@ -1,0 +1,257 @@
+r"""The UNet that predicts the noise in a picture.
+
+Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239, appendix B, after U-Net (Ronneberger,
+Fischer & Brox, arXiv:1505.04597): down to coarse feature maps, where far apart pixels meet, and up again, with what was seen on
+the way down put beside what is drawn on the way up. The time t is told to every residual block.
+
+Letters: x_t is `sample` in the public signature, as in diffusers.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import nn
+from torch.nn.functional import silu
+
+from minidiff.config import configured
+from minidiff.models.attention import Attention, NoAttention
+from minidiff.models.base import Model
+from minidiff.models.embeddings import TimestepEmbedding, timestep_embedding
+from minidiff.models.resample import Downsample2D, Upsample2D
+from minidiff.models.resnet import ResnetBlock2D
+from minidiff.outputs import Output
+
+# A block type is a name in the config: which attention follows each of its residual blocks.
+DOWN_BLOCKS = {"DownBlock2D": NoAttention, "AttnDownBlock2D": Attention}
+UP_BLOCKS = {"UpBlock2D": NoAttention, "AttnUpBlock2D": Attention}
+
+
+@dataclass
+class UNet2DOutput(Output):
+    """`sample`: (B, out_channels, H, W), what the network was trained to predict; for DDPM the noise in x_t."""
+
+    sample: torch.Tensor
+
+
+class UNet2DModel(Model):
+    r"""A UNet over pictures, told the time.
+
+    Args:
+        sample_size: height and width of the pictures it was trained on, a number or a pair.
+        in_channels, out_channels: of the sample and of the prediction.
+        freq_shift, flip_sin_to_cos: of the time embedding, see `timestep_embedding`.
+        down_block_types: one name a level, fine to coarse: "DownBlock2D" or "AttnDownBlock2D".
+        up_block_types: one name a level, coarse to fine: "UpBlock2D" or "AttnUpBlock2D".
+        block_out_channels: channels of each level, fine to coarse; multiples of norm_num_groups.
+        layers_per_block: residual blocks a level on the way down; on the way up there is one more.
+        mid_block_scale_factor: the residual sums in the middle are divided by it.
+        downsample_padding: 0 or 1, see `Downsample2D`.
+        act_fn: "silu", the only one that is published.
+        attention_head_dim: channels of one attention head; None means a single head.
+        norm_num_groups, norm_eps: of every GroupNorm.
+    Raises:
+        ValueError: a block type is unknown, the three lists do not have the same length, or channels do not split into groups or heads.
+    """
+
+    legacy_names = {
+        "image_size": "sample_size",
+        "num_res_blocks": "layers_per_block",
+        "block_channels": "block_out_channels",
+        "down_blocks": "down_block_types",
+        "up_blocks": "up_block_types",
+        "downscale_freq_shift": "freq_shift",
+        "num_head_channels": "attention_head_dim",
+        "resnet_num_groups": "norm_num_groups",
+        "resnet_act_fn": "act_fn",
+        "resnet_eps": "norm_eps",
+    }
+    left_out = {
+        "center_input_sample": False,
+        "time_embedding_type": "positional",
+        "time_embedding_dim": None,
+        "mid_block_type": "UNetMidBlock2D",
+        "downsample_type": "conv",
+        "upsample_type": "conv",
+        "dropout": 0.0,
+        "attn_norm_num_groups": None,
+        "resnet_time_scale_shift": "default",
+        "class_embed_type": None,
+        "num_class_embeds": None,
+        "num_train_timesteps": None,
+        "add_attention": True,
+    }
+
+    @configured
+    def __init__(
+        self,
+        sample_size=None,
+        in_channels=3,
+        out_channels=3,
+        freq_shift=0,
+        flip_sin_to_cos=True,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(224, 448, 672, 896),
+        layers_per_block=2,
+        mid_block_scale_factor=1,
+        downsample_padding=1,
+        act_fn="silu",
+        attention_head_dim=8,
+        norm_num_groups=32,
+        norm_eps=1e-5,
+    ):
+        super().__init__()
+        down_block_types, up_block_types = map(without_prefix, (down_block_types, up_block_types))
+        check_blocks(down_block_types, up_block_types, block_out_channels, norm_num_groups, attention_head_dim)
+        if act_fn not in ("silu", "swish"):  # two names of one function
+            raise ValueError(f"act_fn is {act_fn!r}; only 'silu' is published and known here")
+
+        C, temb_channels = block_out_channels, 4 * block_out_channels[0]  # C[0] is the finest level's
+        resnet = partial(ResnetBlock2D, temb_channels=temb_channels, groups=norm_num_groups, eps=norm_eps)
+        attention = partial(Attention, head_channels=attention_head_dim, groups=norm_num_groups, eps=norm_eps)
+        attend = {Attention: attention, NoAttention: lambda channels: NoAttention()}
+
+        self.time_embedding = TimestepEmbedding(C[0], temb_channels)
+        self.conv_in = nn.Conv2d(in_channels, C[0], 3, padding=1)
+
+        self.down_blocks = nn.ModuleList()
+        skips = [C[0]]  # channels of all that the way down keeps for the way up
+        for i, name in enumerate(down_block_types):
+            down = partial(Downsample2D, padding=downsample_padding) if i + 1 < len(C) else None
+            block = DownBlock(C[max(i - 1, 0)], C[i], layers_per_block, resnet, attend[DOWN_BLOCKS[name]], down)
+            self.down_blocks.append(block)
+            skips += block.skip_channels
+
+        mid = partial(attention, output_scale_factor=mid_block_scale_factor)
+        self.mid_block = MidBlock(C[-1], partial(resnet, output_scale_factor=mid_block_scale_factor), mid)
+
+        self.up_blocks = nn.ModuleList()
+        channels = C[-1]
+        for i, name in enumerate(up_block_types):
+            out, last = C[-1 - i], i + 1 == len(C)
+            block_skips = [skips.pop() for _ in range(layers_per_block + 1)]
+            up = None if last else Upsample2D
+            self.up_blocks.append(UpBlock(channels, out, block_skips, resnet, attend[UP_BLOCKS[name]], up))
+            channels = out
+
+        self.conv_norm_out = nn.GroupNorm(norm_num_groups, C[0], norm_eps)
+        self.conv_out = nn.Conv2d(C[0], out_channels, 3, padding=1)
+
+    @property
+    def sample_shape(self):
+        """(C, H, W) of one sample, as the network was trained."""
+        size = self.config.sample_size
+        return (self.config.in_channels, *((size, size) if isinstance(size, int) else size))
+
+    def forward(self, sample, timestep, return_dict=True):
+        """Predicts from x_t and t.
+
+        Args:
+            sample: x_t, (B, in_channels, H, W); H and W multiples of 2 to the number of levels less one.
+            timestep: t, a number, a 0-dim or a (B,) tensor; used as it is, whole or not.
+        Returns:
+            `UNet2DOutput`, or the tuple `(sample,)`.
+        """
+        t = torch.as_tensor(timestep, device=sample.device).expand(len(sample))  # (B,)
+        e = timestep_embedding(t, self.conv_in.out_channels, self.config.flip_sin_to_cos, self.config.freq_shift)
+        temb = self.time_embedding(e.to(sample.dtype))  # (B, 4 C[0])
+
+        h = self.conv_in(sample)
+        skips = [h]
+        for block in self.down_blocks:
+            h, kept = block(h, temb)
+            skips += kept
+        h = self.mid_block(h, temb)
+        for block in self.up_blocks:
+            h = block(h, skips, temb)
+        h = self.conv_out(silu(self.conv_norm_out(h)))
+        return UNet2DOutput(sample=h).as_asked(return_dict)
+
+
+class DownBlock(nn.Module):
+    """One level of the way down: residual blocks, each followed by its attention, then half the resolution.
+
+    Args:
+        resnet, attend: make a residual block from (in_channels, out_channels) and an attention from (channels).
+        downsample: makes the halving from (channels); None for the coarsest level.
+    """
+
+    def __init__(self, in_channels, out_channels, layers, resnet, attend, downsample):
+        super().__init__()
+        channels = [in_channels] + [out_channels] * layers
+        self.resnets = nn.ModuleList(resnet(c, c_next) for c, c_next in zip(channels, channels[1:]))
+        self.attentions = nn.ModuleList(attend(out_channels) for _ in range(layers))
+        self.downsamplers = nn.ModuleList([downsample(out_channels)] if downsample else [])  # published keys count it
+        self.skip_channels = [out_channels] * (layers + len(self.downsamplers))
+
+    def forward(self, h, temb, *context):
+        """-> (h, [what the way up will see]); `context` is what the attentions look at beside h."""
+        kept = []
+        for resnet, attention in zip(self.resnets, self.attentions):
+            h = attention(resnet(h, temb), *context)
+            kept.append(h)
+        for downsample in self.downsamplers:
+            h = downsample(h)
+            kept.append(h)
+        return h, kept
+
+
+class MidBlock(nn.Module):
+    """The coarsest resolution: a residual block, attention, a residual block."""
+
+    def __init__(self, channels, resnet, attend):
+        super().__init__()
+        self.resnets = nn.ModuleList([resnet(channels, channels), resnet(channels, channels)])
+        self.attentions = nn.ModuleList([attend(channels)])
+
+    def forward(self, h, temb, *context):
+        h = self.attentions[0](self.resnets[0](h, temb), *context)
+        return self.resnets[1](h, temb)
+
+
+class UpBlock(nn.Module):
+    """One level of the way up: residual blocks that see h beside a kept map each, then twice the resolution.
+
+    Args:
+        skip_channels: channels of the kept maps, in the order in which they are taken up.
+        resnet, attend, upsample: as in DownBlock; `upsample` is None for the finest level.
+    """
+
+    def __init__(self, in_channels, out_channels, skip_channels, resnet, attend, upsample):
+        super().__init__()
+        channels = [in_channels] + [out_channels] * (len(skip_channels) - 1)
+        self.resnets = nn.ModuleList(resnet(c + skip, out_channels) for c, skip in zip(channels, skip_channels))
+        self.attentions = nn.ModuleList(attend(out_channels) for _ in skip_channels)
+        self.upsamplers = nn.ModuleList([upsample(out_channels)] if upsample else [])
+
+    def forward(self, h, skips, temb, *context):
+        """Takes its kept maps from the end of the list `skips`."""
+        for resnet, attention in zip(self.resnets, self.attentions):
+            h = attention(resnet(torch.cat([h, skips.pop()], dim=1), temb), *context)
+        for upsample in self.upsamplers:
+            h = upsample(h)
+        return h
+
+
+def without_prefix(block_types):
+    """Block names of the first release began with "UNetRes"."""
+    return [str(name).removeprefix("UNetRes") for name in block_types]
+
+
+def check_blocks(down_block_types, up_block_types, block_out_channels, groups, head_channels):
+    for argument, names, known in (
+        ("down_block_types", down_block_types, DOWN_BLOCKS),
+        ("up_block_types", up_block_types, UP_BLOCKS),
+    ):
+        if unknown := [name for name in names if name not in known]:
+            raise ValueError(f"{argument} holds {unknown[0]!r}; known are {', '.join(known)}")
+        if len(names) != len(block_out_channels):
+            raise ValueError(
+                f"{argument} has {len(names)} entries, block_out_channels {len(block_out_channels)}; each level needs one of both"
+            )
+        for c, name in zip(block_out_channels, names if argument == "down_block_types" else reversed(names)):
+            if c % groups:
+                raise ValueError(f"block_out_channels holds {c}, which norm_num_groups={groups} does not divide")
+            if head_channels and known[name] is Attention and c % head_channels:
+                raise ValueError(f"{argument} wants attention over {c} channels, which attention_head_dim={head_channels} does not divide")

@@ -1,0 +1,119 @@
+r"""The glossary: each letter of the pairs, its name in the code, its meaning, and how other papers write it.
+
+The letters are DDPM's wherever it has one. Printed by `minidiff pairs --letters`.
+"""
+
+import textwrap
+from dataclasses import dataclass
+
+from minidiff.papers.tex import equations
+from minidiff.papers.tokens import CODE_NAMES, GREEK
+from minidiff.papers.typeset import unicode_text
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A letter of the glossary.
+
+    Attributes:
+        tex: the letter, with an index where it mostly has one; entries differ in their letter or in their papers.
+        meaning: what it stands for.
+        elsewhere: which papers write it otherwise, and how.
+        papers: keys of the bibliography, where the letter means this in them alone; empty for all.
+    """
+
+    tex: str
+    meaning: str
+    elsewhere: str = ""
+    papers: tuple = ()
+
+    @property
+    def letter(self):
+        return equations(f"{self.tex} = 0")[0].left
+
+
+NOISE_LEVEL_PAPERS = ("EDM", "LMS", "SDE", "DPM-Solver++")
+
+GLOSSARY = (
+    # Time
+    Entry("t", "the time, 0 for a picture, T - 1 or 1 for noise; as the index of a table, its entry"),
+    Entry("T", "how many timesteps the network was trained on"),
+    Entry("N", "how many timesteps are visited", "EDM and SDE count noise levels with it, PNDM writes S"),
+    Entry(r"\delta", "the distance from t to the next timestep kept", "DDIM writes the subsequence as tau"),
+    Entry("i", "an index that counts from 0", "of timesteps in SDE and EDM, where x_i belongs to the noise level sigma_i"),
+    Entry("j", "an index that counts from 0"),
+    Entry("k", "an index that counts from 0; in LMS and AB the order of the method"),
+    Entry("m", "an index that counts from 0"),
+    Entry("s", "an index of time, under a product", papers=("DDPM",)),
+    Entry("s", "0.008, which keeps the first betas from vanishing", papers=("IDDPM",)),
+    Entry("f_t", "the cosine from which the levels follow", papers=("IDDPM",)),
+    # Samples and noise
+    Entry("x_t", "the sample at time t; x_0 is the picture and x_T noise", "CFG and LDM write z_t, for latents; EDM x with sigma beside it"),
+    Entry(r"\hat x_0", "the picture that the network believes in", "DDIM f_theta(x_t), EDM D(x; sigma), LMS denoised, PD x-hat"),
+    Entry(r"\epsilon", "standard normal noise; with theta the network's prediction of it", "SDE z, EDM n"),
+    Entry(r"\epsilon'", "the noise to move along, combined from several predictions", "in AB it is the slope"),
+    Entry("z", "standard normal noise that a step adds", papers=("DDPM", "SDE")),
+    Entry("z", "a latent, what an autoencoder makes of a picture", papers=("VAE", "VQ", "LDM", "CFG")),
+    Entry("v", "the velocity that a network can be trained to predict", papers=("PD",)),
+    Entry(r"\theta", "as an index: computed by a network with these weights"),
+    # Noise levels
+    Entry(r"\beta_t", "the variance of the noise that timestep t adds"),
+    Entry(r"\alpha_t", "1 - beta_t, the share of the variance that is kept", "DDIM writes alpha_t for alpha-bar_t"),
+    Entry(r"\bar\alpha_t", "the product of alpha_0 to alpha_t", "DDIM alpha_t; PD alpha_t squared; LDM alpha_t squared"),
+    Entry(r"\tilde\beta_t", "the variance of x_{t-1} when x_t and x_0 are known"),
+    Entry(r"\tilde\mu_t", "the mean of x_{t-1} when x_t and x_0 are known"),
+    Entry(r"\sigma_t", "the standard deviation of the noise that a step adds", papers=("DDPM", "DDIM", "IDDPM")),
+    Entry(r"\sigma_i", "the standard deviation of the noise in the sample", "DDPM: the root of 1 - alpha-bar_t", NOISE_LEVEL_PAPERS),
+    Entry(r"\eta", "how much of DDPM's noise a DDIM step adds, from 0 to 1"),
+    # Layers
+    Entry("x", "the input of a layer", papers=("ResNet", "Attention", "GN", "SiLU", "GELU", "GEGLU")),
+    Entry("y", "the output of a layer", "in LDM the condition"),
+    Entry("h", "what a layer has computed so far"),
+    Entry("F_x", "the residual branch applied to x", "the paper writes F(x)", ("ResNet",)),
+    Entry("W_{s}", "the 1x1 convolution of the shortcut, here already applied to x", papers=("ResNet",)),
+    Entry("s", "the factor by which a residual sum is divided", papers=("ResNet",)),
+    Entry("Q", "queries, one row a position"),
+    Entry("K", "keys, one row a position"),
+    Entry("V", "values, one row a position"),
+    Entry("A", "what attention gathers, a row for each query"),
+    Entry("d", "the channels of one attention head", "the paper writes d_k", ("Attention", "LDM")),
+    Entry("e", "the embedding of the time"),
+    Entry(r"\omega_k", "the frequencies of the time embedding"),
+    # Training
+    Entry("L", "the loss"),
+    Entry(r"\pi", "3.14159..."),
+)
+
+
+def key(letter):
+    """What makes a letter another one: its base, accents and primes, but neither digits nor subscripts."""
+    return letter.base, letter.accents, letter.primes
+
+
+def is_word(letter):
+    r"""Whether it is a word such as `\mathrm{offset}`, which explains itself."""
+    return len(letter.base) > 1 and letter.base not in GREEK and letter.base not in CODE_NAMES.values()
+
+
+def unexplained(pair):
+    """Names of the letters of a pair that the glossary does not have for its paper."""
+    letters = [letter for e in pair.equations for letter in e.letters() if not is_word(letter)]
+    known = {key(entry.letter) for entry in GLOSSARY if not entry.papers or pair.key in entry.papers}
+    return sorted({str(letter) for letter in letters if key(letter) not in known})
+
+
+def text(width=120):
+    """The glossary as lines of text, `width` characters wide."""
+    rows = [(unicode_text(entry.tex), entry.letter.name, describe(entry)) for entry in GLOSSARY]
+    signs, names = (max(len(row[k]) for row in rows) for k in (0, 1))
+    lines = [f"{'':{signs}}  {'in code':{max(names, 7)}}  meaning"]
+    for sign, name, meaning in rows:
+        first, *more = textwrap.wrap(meaning, max(width - signs - max(names, 7) - 4, 30))
+        lines.append(f"{sign:{signs}}  {name:{max(names, 7)}}  {first}")
+        lines += [" " * (signs + max(names, 7) + 4) + line for line in more]
+    return "\n".join(lines)
+
+
+def describe(entry):
+    where = f" ({', '.join(entry.papers)})" if entry.papers else ""
+    return f"{entry.meaning}{where}" + (f". Elsewhere: {entry.elsewhere}" if entry.elsewhere else "")

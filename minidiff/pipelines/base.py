@@ -1,0 +1,333 @@
+"""What all pipelines share: components, loading and saving, checks, watching the loop, pictures out of tensors."""
+
+import inspect
+import json
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+import minidiff
+from minidiff import files
+from minidiff.config import DIFFUSERS_VERSION, argument_names, nearest, refuse_unknown
+from minidiff.models.base import require_dtype
+from minidiff.noise import randn
+from minidiff.outputs import Output
+
+# Classes that published files name by a name from before a rename.
+ALIASES = {
+    "VeSdeScheduler": "ScoreSdeVeScheduler",
+    "UNetUnconditionalModel": "UNet2DModel",
+    "LatentDiffusionPipeline": "LDMTextToImagePipeline",
+    "CLIPFeatureExtractor": "CLIPImageProcessor",
+}
+# Where published files say that classes live. The last two are folders of diffusers, from when some networks lived
+# there.
+LIBRARIES = ("diffusers", "transformers", "minidiff", "latent_diffusion", "stable_diffusion")
+LEFT_OUT = """
+    enable_xformers_memory_efficient_attention disable_xformers_memory_efficient_attention enable_attention_slicing
+    disable_attention_slicing enable_vae_slicing disable_vae_slicing enable_vae_tiling disable_vae_tiling
+    enable_model_cpu_offload enable_sequential_cpu_offload enable_group_offload maybe_free_model_hooks enable_freeu
+    disable_freeu fuse_qkv_projections unfuse_qkv_projections load_lora_weights unload_lora_weights save_lora_weights
+    fuse_lora unfuse_lora set_adapters load_textual_inversion load_ip_adapter unload_ip_adapter set_ip_adapter_scale
+    push_to_hub
+""".split()
+
+
+@dataclass
+class ImagePipelineOutput(Output):
+    """Pictures.
+
+    Fields:
+        images: B PIL images; or a numpy array (B, H, W, C) or a tensor (B, C, H, W), in [0, 1].
+    """
+
+    images: object
+
+
+class DiffusionPipeline:
+    """Base of pipelines: named components, and a `__call__` that holds the whole loop.
+
+    A pipeline of your own is known by its name as soon as it is defined, and saves and loads as ours do:
+
+        class MyPipeline(DiffusionPipeline):
+            def __init__(self, unet, scheduler):
+                self.register_modules(unet=unet, scheduler=scheduler)
+
+            def __call__(self, ...): ...
+
+    Attributes:
+        interrupt: set it to True in a callback, and the loop ends after this step.
+    """
+
+    interrupt = False
+    _names = ()  # of the components
+    _progress = {}  # options of the progress bar
+    _subclasses = {}  # name -> class, of all that are defined
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        DiffusionPipeline._subclasses[cls.__name__] = cls
+
+    def register_modules(self, **components):
+        """Make networks, schedulers and the like attributes of the pipeline, to be saved, loaded and moved with it."""
+        self._names = tuple(dict.fromkeys([*self._names, *components]))
+        self.__dict__.update(components)
+
+    @property
+    def components(self):
+        """dict: name -> component, in the order of their registration; None for one that is absent."""
+        return {name: getattr(self, name) for name in self._names}
+
+    def __getattr__(self, name):
+        if name in LEFT_OUT:
+            raise AttributeError(
+                f"{name} does not exist in minidiff: it is a feature of diffusers beside the method itself "
+                "(memory, speed, adapters, other formats), and this package shows the method"
+            )
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{nearest(name, dir(self))}")
+
+    # -- loading and saving
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source,
+        torch_dtype=None,
+        *,
+        revision=None,
+        variant=None,
+        cache_dir=None,
+        token=None,
+        local_files_only=False,
+        **components,
+    ):
+        """Load a pipeline with its components, ready to be used, on the CPU.
+
+        Called on `DiffusionPipeline` it gives the class that the repository names, on another class always that one: a
+        DDIMPipeline from a repository of DDPM, for instance.
+
+        Args:
+            source: a folder, or a Hub id such as "google/ddpm-cifar10-32"; of the Hub's files only the needed ones are
+                loaded.
+            torch_dtype: the dtype of the weights, whatever the files hold; float32 if None.
+            variant: "fp16" for files such as diffusion_pytorch_model.fp16.safetensors.
+            revision, cache_dir, token, local_files_only: as in huggingface_hub; see `minidiff.files.Repository`.
+            components: by name, to be used instead of the repository's; None for none.
+        Raises:
+            FileNotFoundError: the folder, the repository or a file does not exist.
+            ValueError: a file is broken or names a class that minidiff does not have; weights do not fit.
+            TypeError: `components` has an unknown name; `torch_dtype` is no floating-point torch.dtype.
+        """
+        require_dtype(torch_dtype)
+        hub = dict(revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
+        repository = files.Repository(source, **hub)
+        index = repository.read_json("model_index.json")
+        if cls is DiffusionPipeline:
+            cls = pipeline_class(index.get("_class_name"))
+        refuse_unknown(cls.__name__, components, argument_names(cls))
+
+        classes = {
+            name: component_class(name, index[name])
+            for name in argument_names(cls)
+            if name in index and name not in components
+        }
+        present = {name: found for name, found in classes.items() if found is not None}
+        folders = {name: name if repository.has_folder(name) else None for name in present}
+        needed = [found.needed_files(repository, folders[name], variant) for name, found in present.items()]
+        repository.fetch(["model_index.json", *sum(needed, [])])
+
+        loaded = {
+            name: found.load_from(repository, folders[name], variant, torch_dtype) for name, found in present.items()
+        }
+        components = dict.fromkeys(classes) | loaded | components
+        required = [p.name for p in inspect.signature(cls).parameters.values() if p.default is p.empty]
+        if absent := [name for name in required if name not in components]:
+            raise ValueError(
+                f"{source} has no {', '.join(absent)}, which {cls.__name__} needs; it can be passed by that name"
+            )
+        return cls(**components)
+
+    def save_pretrained(self, folder):
+        """Write all that `from_pretrained` needs into `folder`, one folder a component; see `minidiff.files.saving`.
+
+        Raises:
+            TypeError: a component cannot be saved.
+        """
+        index = {"_class_name": type(self).__name__, "_diffusers_version": DIFFUSERS_VERSION}
+        for name, component in self.components.items():
+            if component is not None and not hasattr(component, "write_to"):
+                raise TypeError(
+                    f"{name} is a {type(component).__name__}, which cannot be saved; it has no method write_to"
+                )
+            index[name] = [None, None] if component is None else [component.library, type(component).__name__]
+        with files.saving(folder) as new:
+            for name, component in self.components.items():
+                if component is not None:
+                    component.write_to(new / name)
+            files.write_json(new / "model_index.json", index)
+
+    # -- where it runs
+
+    def to(self, *args, **kwargs):
+        """Move the networks as a torch Module's `to` does: `pipe.to("cuda", torch.float16)`. Returns the pipeline."""
+        for network in self._networks():
+            network.to(*args, **kwargs)
+        return self
+
+    @property
+    def device(self):
+        """torch.device: that of the first network; noise lies there."""
+        return next(self._networks()[0].parameters()).device
+
+    @property
+    def dtype(self):
+        """torch.dtype: that of the first network; noise has it."""
+        return next(self._networks()[0].parameters()).dtype
+
+    def _networks(self):
+        return [component for component in self.components.values() if isinstance(component, nn.Module)]
+
+    # -- what a loop needs
+
+    def check_call(self, batch_size, generator, output_type, num_inference_steps=1, output_types=("pil", "np", "pt")):
+        """Refuse bad arguments of a call before any work is done.
+
+        Args:
+            num_inference_steps: may stay out where the scheduler's `set_timesteps` comes next and checks it.
+            output_types: what this pipeline allows.
+        Raises:
+            ValueError: names the argument, its value and what is allowed.
+        """
+        for name, value in (("batch_size", batch_size), ("num_inference_steps", num_inference_steps)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} is {value!r}; allowed is a whole number from 1 on")
+        if output_type not in output_types:
+            raise ValueError(f"output_type is {output_type!r}; allowed is {', '.join(map(repr, output_types))}")
+        if isinstance(generator, list | tuple) and len(generator) != batch_size:
+            raise ValueError(f"generator is a list of {len(generator)}; allowed is one a sample, so {batch_size}")
+        for one in generator if isinstance(generator, list | tuple) else [generator]:
+            if not isinstance(one, torch.Generator) and generator is not None:
+                raise ValueError(f"generator is {generator!r}; allowed is None, a torch.Generator, or a list of them")
+
+    def start_noise(self, shape, generator=None, latents=None):
+        """Where the loop begins: `latents` if given, else noise from N(0, I), on the network's device, in its dtype.
+
+        Raises:
+            ValueError: `latents` has another shape.
+        """
+        if latents is None:
+            return randn(shape, generator, self.device, self.dtype)
+        if not isinstance(latents, torch.Tensor) or latents.shape != tuple(shape):
+            what = f"of shape {tuple(latents.shape)}" if isinstance(latents, torch.Tensor) else repr(latents)
+            raise ValueError(f"latents is {what}; allowed is a tensor of shape {tuple(shape)}")
+        return latents.to(self.device, self.dtype)
+
+    def set_progress_bar_config(self, **options):
+        """Options of tqdm for all progress bars from now on: `set_progress_bar_config(disable=True)`."""
+        self._progress = options
+
+    def progress_bar(self, iterable=None, total=None):
+        """A tqdm bar around `iterable`, or one for `total` steps, to be updated by hand."""
+        from tqdm.auto import tqdm
+
+        return tqdm(iterable, total=total, **self._progress)
+
+    def watch(self, callback, names=("latents",), also=()):
+        """What a loop calls after each step, so that others can look on and take part.
+
+            watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
+            x_t = watch(i, t, latents=x_prev, model_output=eps_theta, pred_original_sample=x_0_hat)
+
+        Args:
+            callback: None, or a function (pipe, i, t, tensors) -> dict or None, where `tensors` holds those in
+                `names`, and an entry of the dict replaces the loop's value.
+            names: which tensors the callback wants to see.
+            also: names of values, beside `latents`, that this loop lets a callback see and replace. The loop gets back
+                what to go on with: latents alone, or, if there are others, the tuple of latents and them.
+        Raises:
+            ValueError: a name that this pipeline does not have; `callback` is not callable.
+        """
+        known = ("latents", "model_output", "pred_original_sample", *also)
+        if callback is not None and not callable(callback):
+            raise ValueError(
+                f"callback_on_step_end is {callback!r}; allowed is None or a function (pipe, i, t, tensors)"
+            )
+        refuse_names("callback_on_step_end_tensor_inputs", names, known)
+        self.interrupt = False
+
+        def after_step(i, t, **values):
+            returned = callback(self, i, t, {name: values[name] for name in names}) if callback else None
+            if returned is not None and not isinstance(returned, dict):
+                raise ValueError(f"callback_on_step_end returned {returned!r}; allowed is None or a dict")
+            refuse_names("callback_on_step_end returned", list(returned or ()), known)
+            values |= returned or {}
+            return tuple(values[name] for name in ("latents", *also)) if also else values["latents"]
+
+        return after_step
+
+    def postprocess(self, x, output_type, centred=True):
+        """Pictures from what the loop ended with.
+
+        Args:
+            x: (B, C, H, W), in [-1, 1] if `centred`, else in [0, 1]; what lies outside is clipped.
+            output_type: "pil" for B PIL images (levels are rounded, the papers' code cuts off: 1 level of difference),
+                "np" for an array (B, H, W, C) in [0, 1], "pt" for a tensor (B, C, H, W) in [0, 1].
+        """
+        x = (x / 2 + 0.5 if centred else x).clamp(0, 1)
+        if output_type == "pt":
+            return x
+        pixels = x.cpu().permute(0, 2, 3, 1).float().numpy()  # (B, H, W, C)
+        return pixels if output_type == "np" else pil_images(pixels)
+
+
+def pil_images(pixels):
+    """list of PIL images: from an array (B, H, W, C) in [0, 1], C = 1 for grey or 3."""
+    from PIL import Image
+
+    levels = (pixels * 255).round().astype("uint8")
+    return [Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture) for picture in levels]
+
+
+def refuse_names(what, names, known):
+    # A string has an `in` too, of letters; it is a forgotten comma.
+    if isinstance(names, str | None) or not all(name in known for name in names):
+        raise ValueError(f"{what}: {names!r}; allowed is a tuple or list of names out of {', '.join(known)}")
+
+
+def pipeline_class(name):
+    """The pipeline that `_class_name` in a model_index.json stands for."""
+    found = public_class(name) or DiffusionPipeline._subclasses.get(str(name))
+    if found in (None, DiffusionPipeline) or not issubclass(found, DiffusionPipeline):
+        known = {n for n in minidiff.__all__ if n.endswith("Pipeline")} | DiffusionPipeline._subclasses.keys()
+        raise ValueError(
+            f"model_index.json names the pipeline {name!r}, which minidiff does not have; "
+            f"it has {', '.join(sorted(known - {'DiffusionPipeline'}))}"
+        )
+    return found
+
+
+def component_class(name, entry):
+    """The class that an entry [library, class] of a model_index.json stands for; None for [null, null].
+
+    Raises:
+        ValueError: minidiff does not have the class. What a file names is looked up among our own and never imported.
+    """
+    if entry == [None, None]:
+        return None
+    library, wanted = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
+    found = public_class(wanted) if library in LIBRARIES else None
+    if not hasattr(found, "load_from"):
+        raise ValueError(
+            f"model_index.json names {json.dumps(entry)} as {name}, which minidiff does not have; "
+            f"it has {', '.join(n for n in minidiff.__all__ if n.endswith(('Model', 'Scheduler')))}. "
+            f"A component of your own can be passed: from_pretrained(..., {name}=...)"
+        )
+    return found
+
+
+def public_class(name):
+    """The class of that name, or of the name it has today, among minidiff's public ones; None if there is none."""
+    name = ALIASES.get(name, name) if isinstance(name, str) else None
+    found = getattr(minidiff, name) if name in minidiff.__all__ else None
+    return found if isinstance(found, type) else None

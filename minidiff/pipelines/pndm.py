@@ -1,0 +1,65 @@
+"""Pictures out of noise in fewer steps, by a numerical method of fourth order.
+
+Pseudo Numerical Methods for Diffusion Models on Manifolds. Liu, Ren, Lin & Zhao, ICLR 2022, arXiv:2202.09778, algorithm 2: the network is DDPM's.
+"""
+
+import torch
+
+from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput
+from minidiff.schedulers.pndm import PNDMScheduler
+
+
+class PNDMPipeline(DiffusionPipeline):
+    """Draws pictures with a UNet2DModel and a PNDMScheduler.
+
+    Args:
+        unet: predicts the noise.
+        scheduler: any scheduler whose config can be read as a PNDMScheduler's, such as a DDPMScheduler; a PNDMScheduler is made from it.
+    """
+
+    def __init__(self, unet, scheduler):
+        self.register_modules(unet=unet, scheduler=PNDMScheduler.from_config(scheduler.config))
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        batch_size=1,
+        num_inference_steps=50,
+        generator=None,
+        output_type="pil",
+        return_dict=True,
+        *,
+        latents=None,
+        callback_on_step_end=None,
+        callback_on_step_end_tensor_inputs=("latents",),
+    ):
+        """Draw `batch_size` pictures.
+
+        Args:
+            batch_size: B, how many.
+            num_inference_steps: N, how many of the T timesteps are visited; the network is called N + 9 times, or N + 1 times with
+                `skip_prk_steps`.
+            generator: for x_T, which alone decides the picture: None, one, or a list of B.
+            output_type: "pil", "np" (B, H, W, C) or "pt" (B, C, H, W), both in [0, 1].
+            latents: x_T itself, (B, C, H, W).
+            callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces tensors.
+            callback_on_step_end_tensor_inputs: names out of "latents", "model_output", "pred_original_sample".
+        Returns:
+            `ImagePipelineOutput`, or the tuple `(images,)`.
+        Raises:
+            ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then.
+        """
+        self.check_call(batch_size, generator, output_type)
+        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
+        watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
+
+        # DDPM Alg. 2, line 1  x_T \sim \mathcal N(0, I)
+        x_t = self.start_noise((batch_size, *self.unet.sample_shape), generator, latents)  # (B, C, H, W)
+
+        for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
+            eps_theta = self.unet(x_t, t).sample
+            step = self.scheduler.step(eps_theta, t, x_t)
+            x_t = watch(i, t, latents=step.prev_sample, model_output=eps_theta, pred_original_sample=step.pred_original_sample)
+            if self.interrupt:
+                break
+        return ImagePipelineOutput(self.postprocess(x_t, output_type)).as_asked(return_dict)

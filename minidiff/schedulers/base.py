@@ -1,0 +1,220 @@
+r"""What DDPM, DDIM and PNDM share: the noise levels of the forward process, and which of them a sampler visits.
+
+Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239: a picture x_0 drowns in noise over T
+timesteps. All three samplers walk back along the same levels \bar\alpha_t, with the same network.
+
+Letters: timesteps count from 0 here, as in the published code; the papers' t = 1 is our t = 0. \bar\alpha is 1 for a clean picture and
+falls towards 0.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from minidiff.config import Configurable
+from minidiff.outputs import Output
+
+SPACINGS = ("leading", "linspace", "trailing")
+BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
+
+
+@dataclass
+class SchedulerOutput(Output):
+    r"""One step's result.
+
+    `prev_sample`: the sample at the step's target, shaped like the sample given.
+    `pred_original_sample`: \hat x_0, the clean picture that the step believes in.
+    """
+
+    prev_sample: torch.Tensor
+    pred_original_sample: torch.Tensor
+
+
+class Scheduler(Configurable):
+    """Base of all schedulers. They hold no randomness and no device of their own: a generator is an argument of the step."""
+
+    config_file = "scheduler_config.json"
+    order = 1
+    init_noise_sigma = 1.0  # the standard deviation of x_T
+
+    def scale_model_input(self, sample, timestep=None):
+        """What the network is shown at `timestep`: here the sample as it is."""
+        return sample
+
+    def __len__(self):
+        return self.config.num_train_timesteps
+
+
+class DiscreteScheduler(Scheduler):
+    """Base of the schedulers that visit some of the T timesteps that the network was trained on.
+
+    Attributes:
+        beta, alpha_bar: (T,) tables, in the default dtype at construction.
+        timesteps: (N,) int64, in the order of the network's calls.
+    """
+
+    # What diffusers offers and nothing published for these samplers needs.
+    left_out = {"thresholding": False, "rescale_betas_zero_snr": False, "clip_sample_range": 1.0}
+
+    def make_tables(self):
+        """Fill `beta` and `alpha_bar`. Raises ValueError where the config's betas are no noise levels."""
+        config = self.config
+        check_whole("num_train_timesteps", config.num_train_timesteps)
+        check_one_of("timestep_spacing", config.timestep_spacing, SPACINGS)
+        if config.trained_betas is not None:
+            beta = torch.tensor(config.trained_betas, dtype=torch.get_default_dtype())
+            if beta.shape != (config.num_train_timesteps,):
+                raise ValueError(
+                    f"trained_betas has {beta.numel()} entries; allowed are num_train_timesteps={config.num_train_timesteps}"
+                )
+        else:
+            beta = beta_table(config.beta_schedule, config.num_train_timesteps, config.beta_start, config.beta_end)
+        if not ((beta > 0) & (beta < 1)).all():
+            raise ValueError(f"the betas reach from {beta.min():g} to {beta.max():g}; allowed are values between 0 and 1")
+        self.beta = beta
+
+        # DDPM §2  \alpha_t = 1 - \beta_t
+        alpha = 1 - beta
+
+        # DDPM §2  \bar\alpha_t = \prod_{s=0}^t \alpha_s
+        self.alpha_bar = torch.cumprod(alpha, dim=0)
+
+        self.num_inference_steps = None
+        self.timesteps = torch.arange(len(self) - 1, -1, -1)
+
+    @property
+    def betas(self):
+        """`beta`, by its name in diffusers."""
+        return self.beta
+
+    @property
+    def alphas_cumprod(self):
+        """`alpha_bar`, by its name in diffusers."""
+        return self.alpha_bar
+
+    def spaced_timesteps(self, num_inference_steps):
+        """N of the T timesteps, from noise to picture: an int64 array.
+
+        Lin et al. 2024, arXiv:2305.08891, table 2. "leading" ends at the offset and misses the noisiest timesteps, "trailing" starts at
+        T - 1, "linspace" has both ends.
+        Raises:
+            ValueError: `num_inference_steps` is no whole number from 1 to T, or the offset leads past the table.
+        """
+        N, T, offset = num_inference_steps, len(self), self.config.steps_offset
+        check_whole("num_inference_steps", N, most=T)
+        if self.config.timestep_spacing == "linspace":
+            # Spacing Table 2  t_k = \mathrm{round}\left(\frac{(N - 1 - k) (T - 1)}{N - 1}\right)
+            t = np.linspace(0, T - 1, N).round()[::-1]
+        elif self.config.timestep_spacing == "leading":
+            # Spacing Table 2  t_k = (N - 1 - k)\, \mathrm{floor}(T / N) + \mathrm{offset}
+            t = np.arange(N)[::-1] * (T // N) + offset
+        else:
+            # Spacing Table 2  t_k = \mathrm{round}\left(T - k \frac{T}{N}\right) - 1
+            t = np.round(np.arange(T, 0, -T / N))[:N] - 1  # rounding errors can add an entry at the end
+        if t[0] >= T:
+            raise ValueError(
+                f"steps_offset={offset} moves the first of num_inference_steps={N} timesteps to {int(t[0])}, past {T - 1}, the last"
+            )
+        return t.astype(np.int64)
+
+    def set_timesteps(self, num_inference_steps, device=None):
+        """Choose the timesteps to visit.
+
+        Args:
+            num_inference_steps: N, how many, a whole number from 1 to T.
+            device: where `timesteps` shall lie.
+        Raises:
+            ValueError: see `spaced_timesteps`; nothing has changed then.
+        """
+        self.timesteps = torch.from_numpy(self.spaced_timesteps(num_inference_steps)).to(device)
+        self.num_inference_steps = num_inference_steps
+
+    def target_of(self, timestep):
+        """The timestep that a step from `timestep` goes to, as a plain number; -1 or less is the end, the picture itself.
+
+        Raises:
+            ValueError: `timestep` is no entry of `timesteps`.
+        """
+        place = (self.timesteps == int(timestep)).nonzero().flatten().tolist()
+        if not place:
+            raise ValueError(f"timestep is {int(timestep)}; allowed are the entries of timesteps: {self.timesteps.tolist()}")
+        return self.timesteps[place[0] + 1].item() if place[0] + 1 < len(self.timesteps) else -1
+
+    def predict(self, model_output, x_t, alpha_bar_t):
+        r"""What the network's output says of x_t, whatever it was trained to predict.
+
+        Args:
+            model_output: the output, shaped like x_t.
+            x_t: a sample of noise level alpha_bar_t.
+        Returns:
+            (\hat x_0, \epsilon_\theta): the picture and the noise that x_t is made of.
+        """
+        if self.config.prediction_type == "epsilon":
+            eps_theta = model_output
+            # DDPM (15)  \hat x_0 = \frac{x_t - \sqrt{1 - \bar\alpha_t}\, \epsilon_\theta}{\sqrt{\bar\alpha_t}}
+            x_0_hat = (x_t - (1 - alpha_bar_t) ** 0.5 * eps_theta) / alpha_bar_t**0.5
+        elif self.config.prediction_type == "sample":
+            x_0_hat = model_output
+            # DDIM (4)  \epsilon_\theta = \frac{x_t - \sqrt{\bar\alpha_t}\, \hat x_0}{\sqrt{1 - \bar\alpha_t}}
+            eps_theta = (x_t - alpha_bar_t**0.5 * x_0_hat) / (1 - alpha_bar_t) ** 0.5
+        else:
+            v = model_output
+            # PD §4  \hat x_0 = \sqrt{\bar\alpha_t}\, x_t - \sqrt{1 - \bar\alpha_t}\, v
+            x_0_hat = alpha_bar_t**0.5 * x_t - (1 - alpha_bar_t) ** 0.5 * v
+            # PD app. D  \epsilon_\theta = \sqrt{\bar\alpha_t}\, v + \sqrt{1 - \bar\alpha_t}\, x_t
+            eps_theta = alpha_bar_t**0.5 * v + (1 - alpha_bar_t) ** 0.5 * x_t
+        return x_0_hat, eps_theta
+
+    def add_noise(self, original_samples, noise, timesteps):
+        r"""The forward process: x_0 as it looks at time t.
+
+        Args:
+            original_samples: x_0, (B, ...).
+            noise: \epsilon, standard normal, shaped like x_0.
+            timesteps: t, (B,) whole numbers from 0 to T - 1.
+        Returns:
+            x_t, shaped like x_0.
+        """
+        x_0, eps, t = original_samples, noise, torch.as_tensor(timesteps).to(self.alpha_bar.device)
+        alpha_bar_t = self.alpha_bar[t].to(x_0.device, x_0.dtype)
+        alpha_bar_t = alpha_bar_t.reshape(-1, *[1] * (x_0.ndim - 1))  # (B, 1, ...)
+
+        # DDPM (4)  x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \epsilon
+        x_t = alpha_bar_t**0.5 * x_0 + (1 - alpha_bar_t) ** 0.5 * eps
+        return x_t
+
+
+def beta_table(beta_schedule, T, beta_start, beta_end):
+    r"""(T,) variances \beta_i of the noise that each timestep adds.
+
+    Args:
+        beta_schedule: "linear", Ho et al.; "scaled_linear", linear in the root, Rombach et al.; "squaredcos_cap_v2", Nichol & Dhariwal, which
+            has no start and end.
+    """
+    check_one_of("beta_schedule", beta_schedule, BETA_SCHEDULES)
+    if beta_schedule == "linear":
+        # DDPM §4  \beta_i = \beta_{start} + \frac{i}{T - 1} (\beta_{end} - \beta_{start})
+        beta = torch.linspace(beta_start, beta_end, T)
+    elif beta_schedule == "scaled_linear":
+        # LDM app. E  \beta_i = \left(\sqrt{\beta_{start}} + \frac{i}{T - 1} (\sqrt{\beta_{end}} - \sqrt{\beta_{start}})\right)^2
+        beta = torch.linspace(beta_start**0.5, beta_end**0.5, T) ** 2
+    else:
+        i, s = torch.arange(T + 1, dtype=torch.float64), 0.008
+        # IDDPM (17)  f_i = \cos\left(\frac{i / T + s}{1 + s} \cdot \frac{\pi}{2}\right)^2
+        f = torch.cos((i / T + s) / (1 + s) * math.pi / 2) ** 2
+        # IDDPM (17)  \beta_t = \min\left(1 - \frac{f_{t+1}}{f_t}, 0.999\right)
+        beta = (1 - f[1:] / f[:-1]).clamp(max=0.999)
+    return beta.to(torch.get_default_dtype())
+
+
+def check_one_of(argument, value, allowed):
+    if value not in allowed:
+        raise ValueError(f"{argument} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
+
+
+def check_whole(argument, value, least=1, most=None):
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least or most and value > most:
+        upto = f"from {least} to {most}" if most else f"of at least {least}"
+        raise ValueError(f"{argument} is {value!r}; allowed is a whole number {upto}")

@@ -1,0 +1,213 @@
+r"""PNDM: Pseudo Numerical Methods for Diffusion Models on Manifolds. Liu, Ren, Lin & Zhao, ICLR 2022, arXiv:2202.09778.
+
+At \eta = 0 DDIM follows an ordinary differential equation by Euler's method. PNDM follows it by methods of higher order, but combines predicted
+noises instead of slopes and moves with DDIM's own step \phi, so that x stays where the network has seen noise of that level.
+
+Letters: \delta is the distance from t to the next timestep kept; \epsilon_{t+\delta} is the noise predicted one timestep ago.
+"""
+
+from collections import namedtuple
+from dataclasses import dataclass
+
+import torch
+
+from minidiff.config import configured
+from minidiff.schedulers.base import DiscreteScheduler, SchedulerOutput, check_one_of
+
+
+@dataclass
+class PNDMSchedulerOutput(SchedulerOutput):
+    """As `SchedulerOutput`; the tuple stays `(prev_sample,)`, which is what people unpack."""
+
+    beside_tuple = ("pred_original_sample",)
+
+
+# One call of the network belongs to a step of the sample from timestep `start` to timestep `end`; -1 or less is the end.
+Call = namedtuple("Call", "timestep start end")
+
+
+class PNDMScheduler(DiscreteScheduler):
+    r"""F-PNDM, algorithm 2: three pseudo Runge-Kutta steps, then linear multistep; or linear multistep alone.
+
+    With N timesteps it calls the network N + 9 times, or N + 1 times without the Runge-Kutta steps.
+
+    Args:
+        num_train_timesteps: T.
+        beta_start, beta_end, beta_schedule, trained_betas: as in DDPMScheduler.
+        skip_prk_steps: no Runge-Kutta steps; an improved Euler step and lower orders come first instead (PLMS, as Stable Diffusion has it).
+        set_alpha_to_one: \bar\alpha after the last step is 1; otherwise that of timestep 0, as published: see the ledger, "PNDM last call".
+        prediction_type: what the network predicts: "epsilon" or "v_prediction".
+        timestep_spacing, steps_offset: which timesteps are kept, see `spaced_timesteps`.
+        step_to: "next", a step goes to the next timestep kept, as in the paper; "ratio", by T // N timesteps, as in diffusers: see the ledger,
+            "DDIM target" and "PNDM half step".
+        alpha_index_shift: 1 moves with the levels of t + 1, as the authors' code does: see the ledger, "PNDM shifted index".
+    """
+
+    @configured
+    def __init__(
+        self,
+        num_train_timesteps=1000,
+        beta_start=0.0001,
+        beta_end=0.02,
+        beta_schedule="linear",
+        trained_betas=None,
+        skip_prk_steps=False,
+        set_alpha_to_one=False,
+        prediction_type="epsilon",
+        timestep_spacing="leading",
+        steps_offset=0,
+        step_to="next",
+        alpha_index_shift=0,
+    ):
+        check_one_of("prediction_type", prediction_type, ("epsilon", "v_prediction"))
+        check_one_of("step_to", step_to, ("next", "ratio"))
+        check_one_of("alpha_index_shift", alpha_index_shift, (0, 1))
+        self.make_tables()
+        self.timesteps = None
+
+    def set_timesteps(self, num_inference_steps, device=None):
+        """Choose the timesteps to visit and forget what was predicted before.
+
+        Args:
+            num_inference_steps: N, a whole number from 1 to T; with the Runge-Kutta steps, which need three steps to follow and a
+                timestep half way, from 4 to T / 2.
+            device: where `timesteps` shall lie. They hold an entry for every call of the network.
+        Raises:
+            ValueError: see above and `spaced_timesteps`; nothing has changed then.
+        """
+        N, T = num_inference_steps, len(self)
+        t = self.spaced_timesteps(N).tolist()
+        if t[0] + self.config.alpha_index_shift >= T:
+            raise ValueError(f"alpha_index_shift=1 moves timestep {t[0]} past {T - 1}, the last: take fewer num_inference_steps than {N}")
+        if not self.config.skip_prk_steps and not 4 <= N <= T // 2:
+            raise ValueError(f"num_inference_steps is {N}; allowed is 4 to {T // 2} with Runge-Kutta steps (or set skip_prk_steps=True)")
+
+        self.calls = self.multistep_calls(t, N) if self.config.skip_prk_steps else self.runge_kutta_calls(t, N)
+        self.timesteps = torch.tensor([call.timestep for call in self.calls], device=device)
+        self.num_inference_steps = N
+        self.eps = []  # predicted noises, newest first: eps_t, eps_next, ...
+        self.slopes = []  # the predicted noises of the Runge-Kutta step that is under way
+        self.counter = 0  # calls made
+
+    def multistep_calls(self, t, N):
+        """PLMS: the first step is made twice, the second time with what the network said at its end."""
+        ends = [*t[1:], -1] if self.config.step_to == "next" else [u - len(self) // N for u in t]
+        calls = [Call(u, u, end) for u, end in zip(t, ends)]
+        if N > 1:
+            start = t[0] if self.config.step_to == "next" else t[1] + len(self) // N
+            calls.insert(1, Call(t[1], start, t[1]))
+        return calls
+
+    def runge_kutta_calls(self, t, N):
+        """F-PNDM: three steps of four calls each, at t, twice half way and at the end; then one call a step."""
+        calls, ratio = [], len(self) // N
+        for start, end in zip(t[:3], t[1:4]):
+            if self.config.step_to == "next":
+                mid = start - (start - end) // 2
+                calls += [Call(start, start, mid), Call(mid, start, mid), Call(mid, start, end), Call(end, start, end)]
+            else:  # as diffusers has it: half of T // N is taken once from the start and once from the end
+                mid = end + ratio // 2
+                halves = [Call(start, start, start - ratio // 2), Call(mid, start, mid), Call(mid, start, mid - ratio // 2)]
+                calls += [*halves, Call(end, start, end)]
+        ends = [*t[4:], -1] if self.config.step_to == "next" else [u - ratio for u in t[3:]]
+        return calls + [Call(u, u, end) for u, end in zip(t[3:], ends)]
+
+    def step(self, model_output, timestep, sample, return_dict=True):
+        r"""Use one call of the network: x_t -> x_{t-\delta}, or a part of a Runge-Kutta step.
+
+        Args:
+            model_output: the network's output for (sample, timestep), shaped like `sample`.
+            timestep: the entry of `timesteps` whose turn it is.
+            sample: where the network was asked, any shape (B, ...).
+        Returns:
+            `PNDMSchedulerOutput`, whose `prev_sample` is where the next call shall be made; or the tuple `(prev_sample,)`.
+        Raises:
+            ValueError: `set_timesteps` was not called, all timesteps are used up, or it is another timestep's turn.
+        """
+        call = self.next_call(timestep)
+        alpha_bar_t = self.alpha_bar[call.timestep]
+        eps_t = self.predict(model_output, sample, alpha_bar_t)[1]
+
+        if self.counter < len(self.calls) - (self.num_inference_steps - 3) and not self.config.skip_prk_steps:
+            eps_prime = self.runge_kutta(eps_t, sample)
+        else:
+            eps_prime = self.multistep(eps_t, sample)
+        self.counter += 1
+
+        x_prev = self.phi(self.x_t, eps_prime, call.start, call.end)
+        x_0_hat = self.predict_x_0(self.x_t, eps_prime, call.start)
+        return PNDMSchedulerOutput(prev_sample=x_prev, pred_original_sample=x_0_hat).as_asked(return_dict)
+
+    def runge_kutta(self, eps_t, sample):
+        """The noise to move along from the step's start: at first the newest one, at the step's last call all four together."""
+        if not self.slopes:
+            self.x_t = sample
+            self.eps = [eps_t, *self.eps]
+        self.slopes.append(eps_t)
+        if len(self.slopes) < 4:
+            return eps_t
+        (eps_1, eps_2, eps_3, eps_4), self.slopes = self.slopes, []
+
+        # PNDM (13)  \epsilon' = \frac{1}{6} (\epsilon_1 + 2 \epsilon_2 + 2 \epsilon_3 + \epsilon_4)
+        eps_prime = (eps_1 + 2 * eps_2 + 2 * eps_3 + eps_4) / 6
+        return eps_prime
+
+    def multistep(self, eps_t, sample):
+        """The noise to move along: Adams-Bashforth of as high an order as there are predictions, up to four."""
+        if self.config.skip_prk_steps and self.counter == 1:
+            eps_next = self.eps[0]
+            # AB §II.1  \epsilon' = \frac{1}{2} (\epsilon_{t+\delta} + \epsilon_t)
+            eps_prime = (eps_next + eps_t) / 2
+            return eps_prime  # the first step once more, from the sample that it started at
+
+        self.x_t = sample
+        self.eps = [eps_t, *self.eps[:3]]
+        if len(self.eps) == 1:
+            eps_prime = eps_t
+        elif len(self.eps) == 2:
+            eps_t, eps_next = self.eps
+            # AB §III.1  \epsilon' = \frac{1}{2} (3 \epsilon_t - \epsilon_{t+\delta})
+            eps_prime = (3 * eps_t - eps_next) / 2
+        elif len(self.eps) == 3:
+            eps_t, eps_next, eps_next2 = self.eps
+            # AB §III.1  \epsilon' = \frac{1}{12} (23 \epsilon_t - 16 \epsilon_{t+\delta} + 5 \epsilon_{t+2\delta})
+            eps_prime = (23 * eps_t - 16 * eps_next + 5 * eps_next2) / 12
+        else:
+            eps_t, eps_next, eps_next2, eps_next3 = self.eps
+            # PNDM (12)  \epsilon' = \frac{1}{24} (55 \epsilon_t - 59 \epsilon_{t+\delta} + 37 \epsilon_{t+2\delta} - 9 \epsilon_{t+3\delta})
+            eps_prime = (55 * eps_t - 59 * eps_next + 37 * eps_next2 - 9 * eps_next3) / 24
+        return eps_prime
+
+    def phi(self, x_t, eps, start, end):
+        r"""Move x from timestep `start` to timestep `end` along the noise `eps`: DDIM's step at \eta = 0, written as a difference."""
+        alpha_bar_t, alpha_bar_prev = self.level(start), self.level(end)
+
+        # PNDM (9)  x_{t-\delta} = \frac{\sqrt{\bar\alpha_{t-\delta}}}{\sqrt{\bar\alpha_t}} x_t - \frac{\bar\alpha_{t-\delta} - \bar\alpha_t}
+        #     {\sqrt{\bar\alpha_t} \left(\sqrt{(1 - \bar\alpha_{t-\delta}) \bar\alpha_t} + \sqrt{(1 - \bar\alpha_t) \bar\alpha_{t-\delta}}\right)} \epsilon
+        x_prev = (alpha_bar_prev / alpha_bar_t) ** 0.5 * x_t - (alpha_bar_prev - alpha_bar_t) * eps / (
+            alpha_bar_t**0.5 * (((1 - alpha_bar_prev) * alpha_bar_t) ** 0.5 + ((1 - alpha_bar_t) * alpha_bar_prev) ** 0.5)
+        )
+        return x_prev
+
+    def predict_x_0(self, x_t, eps, start):
+        alpha_bar_t = self.level(start)
+        # DDPM (15)  \hat x_0 = \frac{x_t - \sqrt{1 - \bar\alpha_t}\, \epsilon}{\sqrt{\bar\alpha_t}}
+        x_0_hat = (x_t - (1 - alpha_bar_t) ** 0.5 * eps) / alpha_bar_t**0.5
+        return x_0_hat
+
+    def level(self, t):
+        r"""\bar\alpha at timestep t; beyond the last timestep that of the end."""
+        t = t + self.config.alpha_index_shift
+        if t >= 0:
+            return self.alpha_bar[t]
+        return torch.ones_like(self.alpha_bar[0]) if self.config.set_alpha_to_one else self.alpha_bar[0]
+
+    def next_call(self, timestep):
+        if self.num_inference_steps is None:
+            raise ValueError("set_timesteps(num_inference_steps) was not called: PNDM needs to know which calls come")
+        if self.counter == len(self.calls):
+            raise ValueError(f"all {self.counter} calls are made: set_timesteps starts anew")
+        call = self.calls[self.counter]
+        if int(timestep) != call.timestep:
+            raise ValueError(f"timestep is {int(timestep)}; allowed is {call.timestep}, since call {self.counter} of timesteps comes next")
+        return call

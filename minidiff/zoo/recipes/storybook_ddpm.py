@@ -1,0 +1,59 @@
+r"""storybook-ddpm: the UNet that predicts the noise in 32x32 drawings, for DDPM, DDIM and PNDM alike.
+
+Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239, algorithm 1, with one change: the times of a batch are
+stratified, one from each of B equal parts of 0 ... T - 1, which makes the loss less noisy and changes nothing in its mean.
+"""
+
+import torch
+
+from minidiff.models.unet_2d import UNet2DModel
+from minidiff.noise import randn
+from minidiff.pipelines.ddpm import DDPMPipeline
+from minidiff.schedulers.ddpm import DDPMScheduler
+from minidiff.zoo import world
+from minidiff.zoo.recipes.training import TrainingRecipe
+
+
+class Recipe(TrainingRecipe):
+    name, seed, steps, batch_size = "storybook-ddpm", 0, 11_000, 32
+    learning_rate, warmup, ema_decay = 1.5e-3, 500, 0.9993
+    drawings = 50_000
+
+    def __init__(self):
+        self.scheduler = DDPMScheduler()  # linear, T = 1000, as published
+
+    def network(self):
+        """Few channels at full resolution, since that is where the time goes; else laid out like google/ddpm-cifar10-32."""
+        return UNet2DModel(
+            sample_size=32,
+            freq_shift=1,
+            flip_sin_to_cos=False,
+            down_block_types=("DownBlock2D", "DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"),
+            block_out_channels=(24, 48, 96, 96),
+            layers_per_block=1,
+            downsample_padding=0,
+            attention_head_dim=32,
+            norm_num_groups=8,
+            norm_eps=1e-6,
+        )
+
+    def data(self):
+        pixels, _ = world.training_set(self.drawings, seed=self.seed, size=32)
+        return (torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),)  # (n, 3, 32, 32) uint8
+
+    def loss(self, network, batch, generator, step):
+        x_0 = batch[0].float() / 127.5 - 1
+        B, T = len(x_0), len(self.scheduler)
+        u = (torch.arange(B) + torch.rand(B, generator=generator)) / B
+        t = (u * T).long().to(x_0.device)
+        eps = randn(x_0.shape, generator, x_0.device)
+        x_t = self.scheduler.add_noise(x_0, eps, t)
+        eps_theta = network(x_t, t).sample
+
+        # DDPM (14)  L = \overline{(\epsilon - \epsilon_\theta(x_t, t))^2}
+        L = ((eps - eps_theta.float()) ** 2).mean()
+        return L
+
+    def save(self, network, folder):
+        DDPMPipeline(network.half(), self.scheduler).save_pretrained(folder)

@@ -1,0 +1,131 @@
+"""The training loop that all recipes share: seeded, resumable, with a moving average of the weights.
+
+Everything random in step k is drawn from a generator seeded with (seed, k), so a run that was stopped and resumed goes on as if it
+had never stopped.
+"""
+
+import math
+import os
+import time
+from contextlib import nullcontext
+from copy import deepcopy
+from pathlib import Path
+
+import torch
+from tqdm.auto import tqdm
+
+CHECKPOINT_SECONDS = 120
+
+
+class TrainingRecipe:
+    """What a recipe must say; see `train` for how it is used.
+
+    Attributes:
+        name: of the weights.
+        seed, steps, batch_size: as usual.
+        learning_rate: its peak, after `warmup` steps; it then falls to 0 along half a cosine.
+        ema_decay: of the moving average of the weights, which is what is kept.
+    """
+
+    name, seed, steps, batch_size = "", 0, 0, 64
+    learning_rate, warmup, ema_decay = 1e-3, 300, 0.999
+
+    def network(self):
+        """The network to train, freshly initialised."""
+        raise NotImplementedError
+
+    def data(self):
+        """A tuple of tensors with one entry a drawing."""
+        raise NotImplementedError
+
+    def loss(self, network, batch, generator, step):
+        """A scalar. `batch` holds rows of `data`, on the device; `generator` is a CPU generator for all that is random."""
+        raise NotImplementedError
+
+    def save(self, network, folder):
+        """Write the trained weights to `folder`, float16."""
+        raise NotImplementedError
+
+    def measure(self, folder):
+        """A dict of what the trained weights are worth, with the sizes of the samples."""
+        raise NotImplementedError
+
+
+def train(recipe, out, device="cpu", steps=None):
+    """Train, resuming from the checkpoint in `out` if there is one. Returns (the averaged network, a dict about the run).
+
+    Args:
+        out: a folder; `checkpoint.pt` in it holds the state of the run and is written every two minutes.
+        steps: fewer or more steps than the recipe's, to try something out.
+    """
+    out, steps = Path(out), steps or recipe.steps
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(recipe.seed)
+    network = recipe.network().to(device).train()
+    ema = deepcopy(network).requires_grad_(False)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+    first, seconds, smooth = load_checkpoint(out / "checkpoint.pt", network, ema, optimizer)
+    data = recipe.data()
+
+    started = saved = time.monotonic()
+    bar = tqdm(range(first, steps), initial=first, total=steps, desc=f"train {recipe.name}", mininterval=10)
+    for step in bar:
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
+        rows = torch.randint(len(data[0]), (recipe.batch_size,), generator=generator)
+        batch = [column[rows].to(device) for column in data]
+
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * learning_rate_share(step, recipe.warmup, steps)
+        with half_precision(device):
+            loss = recipe.loss(network, batch, generator, step)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        average(ema, network, min(recipe.ema_decay, (1 + step) / (10 + step)))
+
+        smooth = 0.99 * smooth + 0.01 * loss.item() if step else loss.item()
+        bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
+        if time.monotonic() - saved > CHECKPOINT_SECONDS or step == steps - 1:
+            saved = time.monotonic()
+            state = dict(step=step + 1, seconds=seconds + saved - started, smooth=smooth, network=network.state_dict())
+            save_checkpoint(out / "checkpoint.pt", state | dict(ema=ema.state_dict(), optimizer=optimizer.state_dict()))
+    run = dict(seed=recipe.seed, steps=steps, batch_size=recipe.batch_size, drawings=len(data[0]), device=str(device))
+    return ema.eval(), run | dict(minutes=round((seconds + time.monotonic() - started) / 60, 1), loss=round(smooth, 5))
+
+
+def learning_rate_share(step, warmup, steps):
+    """Up in a line, down along half a cosine: from 0 to 1 to 0."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, steps - warmup))
+
+
+@torch.no_grad()
+def average(ema, network, decay):
+    """Move the averaged weights a little towards the network's."""
+    torch._foreach_lerp_(list(ema.parameters()), list(network.parameters()), 1 - decay)
+
+
+def half_precision(device):
+    """bfloat16 where it is fast: on a GPU, and on processors that multiply in it."""
+    on_cpu = torch.device(device).type == "cpu"
+    if on_cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return nullcontext()
+    return torch.autocast(torch.device(device).type, torch.bfloat16)
+
+
+def save_checkpoint(file, state):
+    torch.save(state, file.with_suffix(".new"))
+    os.replace(file.with_suffix(".new"), file)  # a stop in the middle leaves the old one
+
+
+def load_checkpoint(file, network, ema, optimizer):
+    """(next step, seconds trained so far, smoothed loss); (0, 0, 0) where there is no checkpoint."""
+    if not file.exists():
+        return 0, 0.0, 0.0
+    state = torch.load(file, weights_only=True, map_location="cpu")
+    network.load_state_dict(state["network"])
+    ema.load_state_dict(state["ema"])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["step"], state["seconds"], state["smooth"]

@@ -1,0 +1,310 @@
+"""Model: loading in every published layout, saving, and the errors of weights that do not fit."""
+
+import json
+
+import diffusers
+import pytest
+import torch
+from torch import nn
+
+from minidiff import UNet2DModel, files
+from minidiff.config import configured
+from minidiff.models.base import Model, rename_attention, rename_modules
+
+WEIGHTS = "diffusion_pytorch_model"
+
+
+class Toy(Model):
+    """A network with a table that no file holds, and a weight that its constructor draws by hand."""
+
+    @configured
+    def __init__(self, width=3):
+        super().__init__()
+        self.layer = nn.Linear(width, width)
+        self.norm = nn.GroupNorm(1, width)
+        self.frequencies = nn.Parameter(torch.randn(width))
+        self.register_buffer("positions", torch.arange(width) * 0.5, persistent=False)
+        self.register_buffer("count", torch.tensor(3))
+
+
+class Queries(Toy):
+    """Keeps the names that other networks gave up."""
+
+    legacy_renames = (rename_modules,)
+
+    @configured
+    def __init__(self):
+        super().__init__()
+        self.attentions = nn.ModuleList([nn.ModuleDict({"query": nn.Linear(2, 2)})])
+
+
+def small_unet(seed=0):
+    torch.manual_seed(seed)
+    return UNet2DModel(
+        sample_size=8,
+        block_out_channels=(4, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        attention_head_dim=None,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+    ).eval()
+
+
+def same(one, other):
+    weights = one.state_dict(), other.state_dict()
+    return weights[0].keys() == weights[1].keys() and all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+@pytest.fixture
+def toy(tmp_path):
+    torch.manual_seed(0)
+    toy = Toy(width=4)
+    nn.init.normal_(toy.norm.weight)
+    toy.save_pretrained(tmp_path)
+    return toy
+
+
+# -- a network
+
+
+def test_save_and_load(toy, tmp_path):
+    toy.train()
+    again = Toy.from_pretrained(tmp_path)
+    assert same(toy, again) and again.config.width == 4
+    assert not again.training and all(parameter.requires_grad for parameter in again.parameters())
+    assert torch.equal(again.positions, torch.tensor([0, 0.5, 1, 1.5]))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", f"{WEIGHTS}.safetensors"]
+
+
+def test_loading_draws_nothing(toy, tmp_path):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    Toy.from_pretrained(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_layers_are_not_initialised_in_vain(toy, tmp_path, monkeypatch):
+    def never(*args, **kwargs):
+        raise AssertionError("weights were drawn and thrown away")
+
+    monkeypatch.setattr(torch.Tensor, "uniform_", never)
+    monkeypatch.setattr(nn.init, "_no_grad_uniform_", never)
+    Toy.from_pretrained(tmp_path)
+    with pytest.raises(AssertionError, match="thrown away"):
+        Toy()
+
+
+def test_what_it_is_made_of(toy):
+    assert (toy.dtype, toy.device, toy.num_parameters()) == (torch.float32, torch.device("cpu"), 4 * 4 + 4 + 8 + 4)
+    assert toy.half().dtype == torch.float16
+
+
+def test_dtype(toy, tmp_path):
+    toy.half().save_pretrained(tmp_path)
+    assert files.read_weights(tmp_path / f"{WEIGHTS}.safetensors")["layer.weight"].dtype == torch.float16
+    assert Toy.from_pretrained(tmp_path).dtype == torch.float32  # whatever the file holds
+    half = Toy.from_pretrained(tmp_path, torch_dtype=torch.float16)
+    assert {t.dtype for t in (half.layer.weight, half.positions)} == {torch.float16} and half.count.dtype == torch.int64
+
+
+@pytest.mark.parametrize("dtype", ["float16", torch.int64, 16])
+def test_only_floating_dtypes(toy, tmp_path, dtype):
+    with pytest.raises(TypeError, match="torch_dtype is .*; allowed is a floating-point torch.dtype"):
+        Toy.from_pretrained(tmp_path, torch_dtype=dtype)
+
+
+def test_weights_that_do_not_fit_are_listed_at_once(toy, tmp_path):
+    weights = toy.state_dict()
+    weights["layer.bias"] = torch.zeros(7)
+    del weights["norm.weight"]
+    weights |= {f"extra{i}": torch.zeros(1) for i in range(12)}
+    files.write_weights(tmp_path / f"{WEIGHTS}.safetensors", weights)
+    with pytest.raises(ValueError) as error:
+        Toy.from_pretrained(tmp_path)
+    message = str(error.value)
+    assert "Toy and" in message and f"{WEIGHTS}.safetensors do not fit" in message
+    assert "missing, 1: norm.weight\n" in message
+    assert (
+        "unexpected, 12: extra0, extra1, extra10" in message and message.count("extra") == 10 and ", ...\n" in message
+    )
+    assert "wrongly shaped, 1: layer.bias (7,) instead of (4,)" in message
+
+
+def test_numbers_that_are_none(toy, tmp_path):
+    toy.layer.weight.data[1, 1] = float("nan")
+    toy.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=f"{WEIGHTS}.safetensors has NaN or infinite numbers in 1: layer.weight"):
+        Toy.from_pretrained(tmp_path)
+
+
+def test_missing_files(toy, tmp_path):
+    (tmp_path / f"{WEIGHTS}.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=f"no weights: none of {WEIGHTS}.safetensors,.*there are config.json"):
+        Toy.from_pretrained(tmp_path)
+    with pytest.raises(FileNotFoundError, match="has no weights: none of unet/"):
+        Toy.from_pretrained(tmp_path, subfolder="unet")
+    with pytest.raises(FileNotFoundError, match="is no folder"):
+        Toy.from_pretrained(tmp_path / "nowhere")
+
+
+def test_saving_over_shards_leaves_nothing_that_contradicts(toy, tmp_path):
+    files.write_json(tmp_path / f"{WEIGHTS}.safetensors.index.json", {"weight_map": {"a": "b"}})
+    toy.save_pretrained(tmp_path)
+    assert not (tmp_path / f"{WEIGHTS}.safetensors.index.json").exists()
+
+
+def test_a_class_keeps_old_names_if_it_wants(tmp_path):
+    queries = Queries()
+    queries.save_pretrained(tmp_path)
+    assert same(Queries.from_pretrained(tmp_path), queries)
+
+
+# -- old names
+
+
+def test_module_names():
+    old = [
+        "mid.resnets.0.conv1.weight",
+        "downsample_blocks.0.a",
+        "upsample_blocks.1.b",
+        "time_steps.weight",
+        "middle.c",
+    ]
+    new = ["mid_block.resnets.0.conv1.weight", "down_blocks.0.a", "up_blocks.1.b", "time_proj.weight", "middle.c"]
+    assert list(rename_modules(dict.fromkeys(old))) == new
+
+
+def test_twins_are_dropped():
+    weights = dict.fromkeys(["down_blocks.0.downsamplers.0.conv.weight", "down_blocks.0.downsamplers.0.op.weight"])
+    assert list(rename_modules(weights)) == ["down_blocks.0.downsamplers.0.conv.weight"]
+    assert list(rename_modules(dict.fromkeys(["time_proj.weight", "time_proj.W"]))) == ["time_proj.weight"]
+    assert list(rename_modules(dict.fromkeys(["time_steps.weight", "time_steps.W"]))) == ["time_proj.weight"]
+    assert list(rename_modules(dict.fromkeys(["time_proj.W"]))) == [
+        "time_proj.W"
+    ]  # no twin: the caller shall hear of it
+
+
+def test_attention_names():
+    linear, conv, bias = torch.randn(3, 3), torch.randn(3, 3, 1, 1), torch.randn(3)
+    old = {
+        "mid.attentions.0.query.weight": conv,
+        "attentions.11.key.weight": linear,
+        "x.attentions.0.proj_attn.bias": bias,
+    }
+    new = rename_attention(old | {"attentions.0.value.weight": conv[..., 0], "keys.query.weight": conv})
+    assert list(new) == ["mid.attentions.0.to_q.weight", "attentions.11.to_k.weight", "x.attentions.0.to_out.0.bias",
+                         "attentions.0.to_v.weight", "keys.query.weight"]  # fmt: skip
+    assert torch.equal(new["mid.attentions.0.to_q.weight"], conv[:, :, 0, 0])
+    assert [t.ndim for t in new.values()] == [2, 2, 1, 2, 4]
+
+
+# -- the UNet, as it was published over the years
+
+OLD_CONFIG = {  # of the first release: other keys, and block names with a prefix
+    "_class_name": "UNetUnconditionalModel",
+    "_diffusers_version": "0.0.4",
+    "image_size": 8,
+    "block_channels": [4, 8],
+    "num_res_blocks": 1,
+    "down_blocks": ["UNetResDownBlock2D", "UNetResAttnDownBlock2D"],
+    "up_blocks": ["UNetResAttnUpBlock2D", "UNetResUpBlock2D"],
+    "downscale_freq_shift": 0,
+    "resnet_num_groups": 4,
+    "resnet_eps": 1e-5,
+    "resnet_act_fn": "silu",
+    "num_head_channels": None,
+    "timestep_values": None,
+}
+
+
+def old_weights(unet):
+    """The weights as the first release saved them: old names, convolutions in attention, downsamplers twice."""
+    attention = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
+    modules = {"mid_block.": "mid.", "down_blocks.": "downsample_blocks.", "up_blocks.": "upsample_blocks."}
+    weights = {}
+    for key, tensor in unet.state_dict().items():
+        for new, old in (attention | modules).items():
+            if new in key and new in attention and tensor.ndim == 2:
+                tensor = tensor[:, :, None, None]
+            key = key.replace(new, old)
+        weights[key] = tensor
+        if ".downsamplers.0.conv." in key:
+            weights[key.replace(".conv.", ".op.")] = tensor
+    return weights
+
+
+def sharded(folder, weights, ending, variant=None):
+    """Write weights as diffusers does for large networks."""
+    stem = f"{WEIGHTS}.{variant}" if variant else WEIGHTS
+    keys = list(weights)
+    halves = {f"{stem}-0000{i + 1}-of-00002.{ending}": keys[i::2] for i in range(2)}
+    for name, part in halves.items():
+        part = {key: weights[key] for key in part}
+        torch.save(part, folder / name) if ending == "bin" else files.write_weights(folder / name, part)
+    index = f"{WEIGHTS}.{ending}.index.{variant}.json" if variant else f"{WEIGHTS}.{ending}.index.json"
+    weight_map = {key: name for name, part in halves.items() for key in part}
+    files.write_json(folder / index, {"metadata": {"total_size": 1}, "weight_map": weight_map})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    files.write_json(tmp_path / "config.json", OLD_CONFIG)
+    return tmp_path
+
+
+def test_old_files(folder):
+    unet = small_unet()
+    torch.save(old_weights(unet), folder / f"{WEIGHTS}.bin")
+    again = UNet2DModel.from_pretrained(folder)
+    assert same(again, unet)
+    x = torch.randn(2, 3, 8, 8)
+    assert torch.equal(again(x, 3).sample, unet(x, 3).sample)
+    again.save_pretrained(folder)  # now with today's names, which go before the pickle
+    assert json.loads((folder / "config.json").read_text())["block_out_channels"] == [4, 8]
+    assert same(UNet2DModel.from_pretrained(folder), unet)
+
+
+@pytest.mark.parametrize("ending", ["bin", "safetensors"])
+@pytest.mark.parametrize("variant", [None, "fp16"])
+def test_shards(folder, ending, variant):
+    unet = small_unet().half().float()
+    sharded(folder, unet.half().state_dict() if variant else unet.state_dict(), ending, variant)
+    assert same(UNet2DModel.from_pretrained(folder, variant=variant), unet.float())
+
+
+def test_variant(folder):
+    unet = small_unet()
+    unet.save_pretrained(folder)
+    (folder / f"{WEIGHTS}.safetensors").rename(folder / f"{WEIGHTS}.fp16.safetensors")
+    assert same(UNet2DModel.from_pretrained(folder, variant="fp16"), unet)
+    with pytest.raises(FileNotFoundError, match="has no weights"):
+        UNet2DModel.from_pretrained(folder)
+
+
+def test_our_files_in_diffusers(tmp_path):
+    unet = small_unet()
+    unet.save_pretrained(tmp_path)
+    theirs, report = diffusers.UNet2DModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report.values())
+    x = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(theirs(x, 7).sample, unet(x, 7).sample, rtol=1e-5, atol=1e-6)
+
+
+def test_diffusers_files_here(tmp_path):
+    unet = small_unet()
+    unet.save_pretrained(tmp_path / "ours")
+    theirs = diffusers.UNet2DModel.from_pretrained(tmp_path / "ours")
+    x = torch.randn(2, 3, 8, 8)
+    for name, options in {
+        "plain": {},
+        "pickle": dict(safe_serialization=False),
+        "shards": dict(max_shard_size="8KB"),
+        "variant": dict(variant="fp16"),
+        "both": dict(variant="fp16", max_shard_size="8KB"),
+    }.items():
+        theirs.save_pretrained(tmp_path / name, **options)
+        again = UNet2DModel.from_pretrained(tmp_path / name, variant=options.get("variant"))
+        assert same(again, unet), name
+        assert torch.equal(again(x, 7).sample, unet(x, 7).sample)
+    assert len(list((tmp_path / "both").glob("*.safetensors"))) > 1

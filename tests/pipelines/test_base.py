@@ -1,0 +1,401 @@
+"""DiffusionPipeline: components, loading and saving, checks, callbacks, pictures."""
+
+import copy
+import json
+import shutil
+
+import diffusers
+import numpy as np
+import pytest
+import torch
+
+import minidiff
+from minidiff import DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel, files
+from minidiff.pipelines.base import ImagePipelineOutput
+
+WEIGHTS = "diffusion_pytorch_model"
+
+
+class CopiedPipeline(DiffusionPipeline):
+    """A user's own, whose network may be absent."""
+
+    def __init__(self, scheduler, unet=None):
+        self.register_modules(unet=unet, scheduler=scheduler)
+
+    @torch.no_grad()
+    def __call__(self, *, callback=None, names=("latents",), also=False):
+        x_t, prompt_embeds = torch.zeros(2), torch.ones(2)
+        watch = self.watch(callback, names, also=("prompt_embeds",) if also else ())
+        for i in range(3):
+            values = dict(latents=x_t + 1, model_output=x_t - 1, pred_original_sample=x_t)
+            if also:
+                x_t, prompt_embeds = watch(i, 10 - i, **values, prompt_embeds=prompt_embeds)
+            else:
+                x_t = watch(i, 10 - i, **values)
+            if self.interrupt:
+                break
+        return x_t, prompt_embeds
+
+
+def make_unet(seed=0):
+    torch.manual_seed(seed)
+    return UNet2DModel(
+        sample_size=8,
+        block_out_channels=(4, 8),
+        layers_per_block=1,
+        norm_num_groups=4,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+    ).eval()
+
+
+@pytest.fixture
+def pipe():
+    pipe = DDPMPipeline(make_unet(), DDPMScheduler(num_train_timesteps=50))
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.fixture
+def saved(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path / "saved")
+    return tmp_path / "saved"
+
+
+def same(one, other):
+    weights = one.state_dict(), other.state_dict()
+    return weights[0].keys() == weights[1].keys() and all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+# -- components
+
+
+def test_components(pipe):
+    assert list(pipe.components) == ["unet", "scheduler"] and pipe.components["unet"] is pipe.unet
+    pipe.scheduler = other = DDPMScheduler()
+    assert pipe.components["scheduler"] is other
+    assert (pipe.device, pipe.dtype) == (torch.device("cpu"), torch.float32)
+
+
+def test_to(pipe):
+    assert pipe.to(torch.float64) is pipe and pipe.dtype == torch.float64
+    pipe.to("cpu", torch.float16)
+    assert pipe.unet.dtype == torch.float16
+    assert pipe.to("meta").device.type == "meta"
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+def test_a_gpu_draws_the_same_picture(pipe):
+    here = pipe(generator=seeded(), num_inference_steps=3, output_type="np").images
+    there = pipe.to("cuda")(generator=seeded(), num_inference_steps=3, output_type="np").images
+    np.testing.assert_allclose(there, here, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "name", ["enable_attention_slicing", "enable_model_cpu_offload", "load_lora_weights", "enable_freeu"]
+)
+def test_what_is_left_out_says_so(pipe, name):
+    with pytest.raises(AttributeError, match=f"{name} does not exist in minidiff: it is a feature of diffusers"):
+        getattr(pipe, name)()
+    with pytest.raises(AttributeError, match="no attribute 'schedular'; did you mean 'scheduler'"):
+        pipe.schedular  # noqa: B018
+
+
+def test_pipelines_can_be_copied(pipe):
+    assert same(copy.deepcopy(pipe).unet, pipe.unet)
+
+
+# -- loading and saving
+
+
+def test_save_and_load(pipe, saved):
+    assert json.loads((saved / "model_index.json").read_text()) == {
+        "_class_name": "DDPMPipeline",
+        "_diffusers_version": "0.42.1",
+        "unet": ["diffusers", "UNet2DModel"],
+        "scheduler": ["diffusers", "DDPMScheduler"],
+    }
+    for again in (DiffusionPipeline.from_pretrained(saved), DDPMPipeline.from_pretrained(str(saved))):
+        assert type(again) is DDPMPipeline and same(again.unet, pipe.unet) and not again.unet.training
+        assert again.scheduler.config == pipe.scheduler.config
+
+
+@pytest.mark.parametrize("name", ["DDIMPipeline", "PNDMPipeline"])
+def test_another_class_takes_the_same_files(saved, pipe, name, tmp_path):
+    again = getattr(minidiff, name).from_pretrained(saved)
+    assert type(again).__name__ == name and same(again.unet, pipe.unet)
+    assert type(again.scheduler).__name__ == name.replace("Pipeline", "Scheduler")
+    assert again.scheduler.config.num_train_timesteps == 50
+    again.save_pretrained(saved)
+    assert type(DiffusionPipeline.from_pretrained(saved)).__name__ == name
+
+
+def test_dtype(saved):
+    assert DDPMPipeline.from_pretrained(saved, torch_dtype=torch.float16).unet.dtype == torch.float16
+    DDPMPipeline.from_pretrained(saved).to(torch.float16).save_pretrained(saved)
+    assert DDPMPipeline.from_pretrained(saved).dtype == torch.float32
+    with pytest.raises(TypeError, match="torch_dtype is 'float16'"):
+        DDPMPipeline.from_pretrained(saved, torch_dtype="float16")
+
+
+def test_flat_layout(pipe, tmp_path):
+    components = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"]}
+    files.write_json(tmp_path / "model_index.json", {"_class_name": "DDPMPipeline"} | components)
+    pipe.unet.save_pretrained(tmp_path)
+    pipe.scheduler.save_pretrained(tmp_path)
+    again = DiffusionPipeline.from_pretrained(tmp_path)
+    assert same(again.unet, pipe.unet) and again.scheduler.config == pipe.scheduler.config
+    make_unet(seed=1).save_pretrained(tmp_path / "unet")  # a folder of the component's name goes first
+    assert same(DiffusionPipeline.from_pretrained(tmp_path).unet, make_unet(seed=1))
+
+
+def test_components_that_are_passed(saved):
+    unet = make_unet(seed=1)
+    shutil.rmtree(saved / "unet")  # nobody looks for it
+    assert DDPMPipeline.from_pretrained(saved, unet=unet).unet is unet
+    with pytest.raises(TypeError, match="DDPMPipeline has no argument 'unett'; did you mean 'unet'"):
+        DiffusionPipeline.from_pretrained(saved, unett=unet)
+
+
+def test_a_pipeline_of_ones_own(tmp_path):
+    own = CopiedPipeline(DDPMScheduler(num_train_timesteps=9), make_unet())
+    own.save_pretrained(tmp_path / "own")
+    again = DiffusionPipeline.from_pretrained(tmp_path / "own")
+    assert type(again) is CopiedPipeline and same(again.unet, own.unet)
+    assert CopiedPipeline.from_pretrained(tmp_path / "own", unet=None).unet is None
+    own.unet = None
+    own.save_pretrained(tmp_path / "own")
+    assert json.loads((tmp_path / "own" / "model_index.json").read_text())["unet"] == [None, None]
+    assert DiffusionPipeline.from_pretrained(tmp_path / "own").unet is None
+
+
+def write_index(folder, **entries):
+    index = json.loads((folder / "model_index.json").read_text())
+    files.write_json(folder / "model_index.json", index | entries)
+
+
+def test_names_of_earlier_years(saved, pipe):
+    write_index(saved, unet=["diffusers", "UNetUnconditionalModel"])
+    assert same(DiffusionPipeline.from_pretrained(saved).unet, pipe.unet)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        ["os", "system"],
+        ["diffusers", "UNet9DModel"],
+        ["diffusers", "DDPMPipeline"],
+        ["diffusers", ["UNet2DModel"]],
+        ["my_library", "UNet2DModel"],
+        "UNet2DModel",
+        None,
+    ],
+)
+def test_classes_that_we_do_not_have(saved, pipe, entry):
+    write_index(saved, unet=entry)
+    with pytest.raises(ValueError, match="as unet, which minidiff does not have; it has .*UNet2DModel.*unet=..."):
+        DiffusionPipeline.from_pretrained(saved)
+    assert DiffusionPipeline.from_pretrained(saved, unet=pipe.unet).unet is pipe.unet
+
+
+@pytest.mark.parametrize("name", ["FluxPipeline", "UNet2DModel", None, ["pipeline", "MyPipeline"], "DiffusionPipeline"])
+def test_pipelines_that_we_do_not_have(saved, name):
+    write_index(saved, _class_name=name)
+    with pytest.raises(ValueError, match="which minidiff does not have; it has .*DDPMPipeline"):
+        DiffusionPipeline.from_pretrained(saved)
+    assert type(DDPMPipeline.from_pretrained(saved)) is DDPMPipeline
+
+
+def test_a_component_that_is_not_there(saved, tmp_path):
+    index = json.loads((saved / "model_index.json").read_text())
+    del index["unet"]
+    files.write_json(saved / "model_index.json", index)
+    with pytest.raises(ValueError, match="has no unet, which DDPMPipeline needs"):
+        DiffusionPipeline.from_pretrained(saved)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match="has no file model_index.json: the folder is empty"):
+        DiffusionPipeline.from_pretrained(tmp_path / "empty")
+    (saved / "model_index.json").write_text("{")
+    with pytest.raises(ValueError, match="model_index.json, line 1, is not valid JSON"):
+        DiffusionPipeline.from_pretrained(saved)
+
+
+def test_a_component_that_cannot_be_saved(pipe, saved):
+    before = (saved / "model_index.json").read_text()
+    pipe.scheduler = object()
+    with pytest.raises(TypeError, match="scheduler is a object, which cannot be saved"):
+        pipe.save_pretrained(saved)
+    assert (saved / "model_index.json").read_text() == before
+
+
+@pytest.mark.parametrize("name", ["DDPMPipeline", "DDIMPipeline", "PNDMPipeline"])
+def test_diffusers_reads_ours_and_we_read_theirs(tmp_path, saved, name):
+    ours = getattr(minidiff, name).from_pretrained(saved)
+    ours.save_pretrained(tmp_path / "ours")
+    theirs = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "ours")
+    assert type(theirs).__name__ == name
+    theirs.save_pretrained(tmp_path / "theirs")
+    again = DiffusionPipeline.from_pretrained(tmp_path / "theirs")
+    assert type(again) is type(ours) and same(again.unet, ours.unet)
+    assert again.scheduler.config == ours.scheduler.config
+    pictures = []
+    for pipe in (ours, again, theirs):
+        pipe.set_progress_bar_config(disable=True)
+        pictures.append(pipe(batch_size=2, generator=seeded(), num_inference_steps=5, output_type="np").images)
+    assert np.array_equal(pictures[0], pictures[1])
+    np.testing.assert_allclose(pictures[0], pictures[2], atol=1e-5)
+
+
+# -- calls
+
+
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        (dict(batch_size=0), "batch_size is 0; allowed is a whole number from 1 on"),
+        (dict(batch_size=2.0), "batch_size is 2.0"),
+        (dict(batch_size=True), "batch_size is True"),
+        (dict(output_type="jpg"), "output_type is 'jpg'; allowed is 'pil', 'np', 'pt'"),
+        (dict(generator=[seeded()], batch_size=2), "generator is a list of 1; allowed is one a sample, so 2"),
+        (dict(generator=3), "generator is 3; allowed is None, a torch.Generator"),
+        (dict(generator=[3]), r"generator is \[3\]; allowed is"),
+        (dict(num_inference_steps=0), "num_inference_steps"),
+        (dict(num_inference_steps=51), "num_inference_steps"),
+        (
+            dict(latents=torch.zeros(1, 3, 8, 9)),
+            r"latents is of shape \(1, 3, 8, 9\); allowed is .* shape \(1, 3, 8, 8\)",
+        ),
+        (dict(latents="noise"), "latents is 'noise'; allowed is a tensor of shape"),
+        (dict(callback_on_step_end=3), "callback_on_step_end is 3; allowed is None or a function"),
+        (
+            dict(callback_on_step_end_tensor_inputs=("latent",)),
+            "callback_on_step_end_tensor_inputs: .*'latent'.*; allowed .* latents, model_output, pred_original_sample",
+        ),
+        (dict(callback_on_step_end_tensor_inputs="latents"), "inputs: 'latents'; allowed is a tuple or list of names"),
+        (dict(callback_on_step_end_tensor_inputs=None), "inputs: None; allowed is a tuple or list of names"),
+    ],
+)
+def test_bad_arguments_are_refused_before_any_work(pipe, monkeypatch, bad, message):
+    monkeypatch.setattr(pipe.unet, "forward", None)
+    with pytest.raises(ValueError, match=message):
+        pipe(**{"num_inference_steps": 2} | bad)
+
+
+def test_check_call_can_check_the_count_and_other_output_types(pipe):
+    pipe.check_call(2, [seeded(), seeded()], "latent", 5, output_types=("pil", "latent"))
+    for count in (0, "3", 2.5):
+        with pytest.raises(ValueError, match="num_inference_steps is .*; allowed is a whole number"):
+            pipe.check_call(1, None, "pil", count)
+
+
+def test_start_noise(pipe):
+    pipe.to(torch.float16)
+    noise = pipe.start_noise((2, 3, 8, 8), seeded())
+    assert noise.dtype == torch.float16
+    assert torch.equal(noise, torch.randn(2, 3, 8, 8, generator=seeded(), dtype=torch.float16))
+    given = torch.randn(2, 3, 8, 8)
+    assert torch.equal(pipe.start_noise(given.shape, None, given), given.half())
+
+
+def test_a_sample_depends_on_its_own_generator_alone(pipe):
+    both = pipe(2, [seeded(1), seeded(2)], 3, output_type="np").images
+    alone = pipe(1, seeded(2), 3, output_type="np").images
+    np.testing.assert_allclose(both[1], alone[0], atol=1e-6)
+
+
+# -- watching
+
+
+def test_a_callback_sees_what_it_asks_for():
+    seen = []
+    pipe = CopiedPipeline(None)
+    pipe(callback=lambda *args: seen.append(args), names=["model_output", "latents"])
+    assert [(p is pipe, i, t) for p, i, t, _ in seen] == [(True, 0, 10), (True, 1, 9), (True, 2, 8)]
+    assert list(seen[0][3]) == ["model_output", "latents"]
+    assert [tensors["latents"][0].item() for *_, tensors in seen] == [1, 2, 3]
+
+
+def test_what_a_callback_returns_replaces_the_value():
+    pipe = CopiedPipeline(None)
+    x, _ = pipe(callback=lambda p, i, t, tensors: {"latents": tensors["latents"] * 10})
+    assert x[0] == ((0 + 1) * 10 + 1) * 10 * 10 + 10
+    assert pipe(callback=lambda *args: None)[0][0] == 3
+    x, prompt_embeds = pipe(callback=lambda *args: {"prompt_embeds": torch.zeros(1)}, also=True)
+    assert x[0] == 3 and prompt_embeds.shape == (1,)
+    with pytest.raises(
+        ValueError, match=r"callback_on_step_end returned: \['latent'\]; allowed .* latents, model_output"
+    ):
+        pipe(callback=lambda *args: {"latent": 0})
+    with pytest.raises(ValueError, match="callback_on_step_end returned 5; allowed is None or a dict"):
+        pipe(callback=lambda *args: 5)
+    with pytest.raises(ValueError, match=r"allowed .*pred_original_sample, prompt_embeds$"):
+        pipe(names=["prompt"], also=True)
+
+
+def test_interrupt_ends_one_call_and_not_the_next():
+    def stop(pipe, i, t, tensors):
+        pipe.interrupt = i == 1
+
+    pipe = CopiedPipeline(None)
+    assert pipe(callback=stop)[0][0] == 2
+    assert pipe()[0][0] == 3
+
+
+def test_real_loops_can_be_watched_and_interrupted(pipe):
+    seen = []
+
+    def watch(pipe, i, t, tensors):
+        seen.append((i, int(t), {name: tensor.shape for name, tensor in tensors.items()}))
+        pipe.interrupt = i == 2
+
+    names = ("latents", "model_output", "pred_original_sample")
+    pipe(num_inference_steps=5, callback_on_step_end=watch, callback_on_step_end_tensor_inputs=names)
+    assert seen == [(i, 40 - 10 * i, dict.fromkeys(names, (1, 3, 8, 8))) for i in range(3)]
+
+
+def test_progress_bar(pipe, capsys):
+    pipe.set_progress_bar_config(desc="denoising")
+    assert list(pipe.progress_bar([1, 2])) == [1, 2]
+    with pipe.progress_bar(total=4) as bar:
+        bar.update(4)
+    assert capsys.readouterr().err.count("denoising: 100%") == 2
+    pipe.set_progress_bar_config(disable=True)
+    assert list(pipe.progress_bar([1])) == [1] and capsys.readouterr().err == ""
+
+
+# -- pictures
+
+
+def test_postprocess(pipe):
+    x = torch.tensor([-2.0, -1.0, 0.0, 0.5, 1.0, 3.0]).reshape(1, 1, 1, 6).expand(2, 3, 4, 6)
+    pixels = pipe.postprocess(x, "np")
+    assert pixels.shape == (2, 4, 6, 3) and pixels.dtype == np.float32
+    assert pixels[0, 0, :, 0].tolist() == [0, 0, 0.5, 0.75, 1, 1]
+    assert pipe.postprocess(x, "np", centred=False)[0, 0, :, 0].tolist() == [0, 0, 0, 0.5, 1, 1]
+    assert torch.equal(pipe.postprocess(x, "pt").permute(0, 2, 3, 1), torch.from_numpy(pixels))
+    pictures = pipe.postprocess(x, "pil")
+    assert len(pictures) == 2 and pictures[0].size == (6, 4) and pictures[0].mode == "RGB"
+    assert np.array(pictures[1])[0, :, 0].tolist() == [0, 0, 128, 191, 255, 255]  # 127.5 and 191.25
+    assert pipe.postprocess(x[:, :1], "pil")[0].mode == "L"
+    assert pipe.postprocess(x.half(), "np").dtype == np.float32
+
+
+def test_pictures_are_those_of_diffusers(pipe):
+    x = torch.randn(2, 3, 5, 5)
+    processor = diffusers.image_processor.VaeImageProcessor()
+    for ours, theirs in zip(pipe.postprocess(x, "pil"), processor.postprocess(x, "pil"), strict=True):
+        assert np.array_equal(np.array(ours), np.array(theirs))
+    assert np.array_equal(pipe.postprocess(x, "np"), processor.postprocess(x, "np"))
+
+
+def test_output_is_a_tuple_where_asked():
+    output = ImagePipelineOutput(images=["a"])
+    assert output.images == output[0] == output["images"] == ["a"] and output.as_asked(True) is output
+    assert output.as_asked(False) == (["a"],) and len(output) == 1 and list(output) == [["a"]]
+    with pytest.raises(KeyError, match="no field 'image', only images"):
+        output["image"]
+    assert ImagePipelineOutput(images=None).to_tuple() == ()
