@@ -159,6 +159,7 @@ def test_changes_win_over_the_config_and_must_be_known():
 def test_legacy_names():
     assert Sampler.from_config({"num_steps": 4}).config.steps == 4
     assert Sampler.from_config({"num_steps": 4, "steps": 6}).config.steps == 6
+    assert Sampler.from_config({"num_steps": 4}).config.others == {}  # renamed, not kept beside the new one
 
 
 def test_a_subclass_may_correct_old_values():

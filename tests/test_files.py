@@ -178,9 +178,8 @@ def test_into_an_existing_folder_other_files_stay(old):
 def test_contents_reach_the_disk_before_names_do(tmp_path, monkeypatch):
     order = []
     for name in ("fsync", "rename"):
-        monkeypatch.setattr(
-            os, name, lambda *args, name=name, true=getattr(os, name): order.append(name) or true(*args)
-        )
+        true = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *args, name=name, true=true: order.append(name) or true(*args))
     write_new(tmp_path / "saved")
     assert order == ["fsync"] * 3 + ["rename"]
 

@@ -1,5 +1,7 @@
 """Noise that a seed decides."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -38,11 +40,16 @@ def test_a_cpu_generator_draws_on_the_cpu_for_every_device():
         assert torch.equal(randn((2, 3), seeded(), "cuda").cpu(), randn((2, 3), seeded()))
 
 
+def test_without_a_generator_the_device_draws():
+    before = torch.get_rng_state()
+    randn((2, 3), None, "meta")
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_generator_of_another_device():
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU here")
-    with pytest.raises(ValueError, match="generator is on cuda.*; allowed is one on the CPU"):
-        randn((2, 3), seeded(device="cuda"), "cpu")
+    generator = SimpleNamespace(device=torch.device("cuda"))  # there need not be a GPU to refuse it
+    with pytest.raises(ValueError, match="generator is on cuda; allowed is one on the CPU or on cpu"):
+        randn((2, 3), generator, "cpu")
 
 
 def test_like():

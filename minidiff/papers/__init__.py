@@ -1,1 +1,1 @@
-"""The papers behind the code: the bibliography, the pairs of equation and statement, what checks them and what shows them."""
+"""The papers behind the code: the bibliography, the pairs of equation and statement, and what checks and shows them."""

@@ -29,28 +29,50 @@ BIBLIOGRAPHY = {
     "DDPM": Paper("Denoising Diffusion Probabilistic Models", "Ho, Jain & Abbeel", 2020, "2006.11239"),
     "DDIM": Paper("Denoising Diffusion Implicit Models", "Song, Meng & Ermon", 2021, "2010.02502"),
     "IDDPM": Paper("Improved Denoising Diffusion Probabilistic Models", "Nichol & Dhariwal", 2021, "2102.09672"),
-    "SDE": Paper("Score-Based Generative Modeling through Stochastic Differential Equations", "Song et al.", 2021, "2011.13456"),
-    "PNDM": Paper("Pseudo Numerical Methods for Diffusion Models on Manifolds", "Liu, Ren, Lin & Zhao", 2022, "2202.09778"),
+    "SDE": Paper(
+        "Score-Based Generative Modeling through Stochastic Differential Equations", "Song et al.", 2021, "2011.13456"
+    ),
+    "PNDM": Paper(
+        "Pseudo Numerical Methods for Diffusion Models on Manifolds", "Liu, Ren, Lin & Zhao", 2022, "2202.09778"
+    ),
     "EDM": Paper(
-        "Elucidating the Design Space of Diffusion-Based Generative Models", "Karras, Aittala, Aila & Laine", 2022, "2206.00364"
+        "Elucidating the Design Space of Diffusion-Based Generative Models",
+        "Karras, Aittala, Aila & Laine",
+        2022,
+        "2206.00364",
     ),
     "PD": Paper("Progressive Distillation for Fast Sampling of Diffusion Models", "Salimans & Ho", 2022, "2202.00512"),
     "DPM-Solver++": Paper(
-        "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models", "Lu et al.", 2022, "2211.01095"
+        "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models",
+        "Lu et al.",
+        2022,
+        "2211.01095",
     ),
     "LMS": Paper("k-diffusion", "Crowson", 2022, source="github.com/crowsonkb/k-diffusion"),
     "AB": Paper(
-        "Solving Ordinary Differential Equations I", "Hairer, Nørsett & Wanner", 1993, source="Springer, 2nd edition, §II.1 and §III.1"
+        "Solving Ordinary Differential Equations I",
+        "Hairer, Nørsett & Wanner",
+        1993,
+        source="Springer, 2nd edition, §II.1 and §III.1",
     ),
-    "Spacing": Paper("Common Diffusion Noise Schedules and Sample Steps are Flawed", "Lin, Liu, Li & Yang", 2023, "2305.08891"),
+    "Spacing": Paper(
+        "Common Diffusion Noise Schedules and Sample Steps are Flawed", "Lin, Liu, Li & Yang", 2023, "2305.08891"
+    ),
     # What is asked of a sampler
     "CFG": Paper("Classifier-Free Diffusion Guidance", "Ho & Salimans", 2022, "2207.12598"),
-    "SDEdit": Paper("SDEdit: Guided Image Synthesis and Editing with Stochastic Differential Equations", "Meng et al.", 2021, "2108.01073"),
+    "SDEdit": Paper(
+        "SDEdit: Guided Image Synthesis and Editing with Stochastic Differential Equations",
+        "Meng et al.",
+        2021,
+        "2108.01073",
+    ),
     "LDM": Paper("High-Resolution Image Synthesis with Latent Diffusion Models", "Rombach et al.", 2022, "2112.10752"),
     # Autoencoders and text
     "VAE": Paper("Auto-Encoding Variational Bayes", "Kingma & Welling", 2013, "1312.6114"),
     "VQ": Paper("Neural Discrete Representation Learning", "van den Oord, Vinyals & Kavukcuoglu", 2017, "1711.00937"),
-    "CLIP": Paper("Learning Transferable Visual Models From Natural Language Supervision", "Radford et al.", 2021, "2103.00020"),
+    "CLIP": Paper(
+        "Learning Transferable Visual Models From Natural Language Supervision", "Radford et al.", 2021, "2103.00020"
+    ),
     # Layers
     "Attention": Paper("Attention Is All You Need", "Vaswani et al.", 2017, "1706.03762"),
     "ResNet": Paper("Deep Residual Learning for Image Recognition", "He, Zhang, Ren & Sun", 2015, "1512.03385"),
@@ -59,10 +81,16 @@ BIBLIOGRAPHY = {
     "GELU": Paper("Gaussian Error Linear Units (GELUs)", "Hendrycks & Gimpel", 2016, "1606.08415"),
     "GEGLU": Paper("GLU Variants Improve Transformer", "Shazeer", 2020, "2002.05202"),
     "Fourier": Paper(
-        "Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains", "Tancik et al.", 2020, "2006.10739"
+        "Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains",
+        "Tancik et al.",
+        2020,
+        "2006.10739",
     ),
     # Measures
     "FID": Paper(
-        "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", "Heusel et al.", 2017, "1706.08500"
+        "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium",
+        "Heusel et al.",
+        2017,
+        "1706.08500",
     ),
 }

@@ -1,8 +1,9 @@
 """Holds every pair of a package against its statement, with random inputs, in float64.
 
-The package is imported afresh through a hook in which each paired statement reports what it computed. Scenarios drive it: functions
-that call the code of one module with inputs of all kinds. Each statement is compared with its equation every time it runs, and its
-mutants with the same equation: a mutant that passes shows that the scenario is too weak to find a misprint.
+The package is imported afresh through a hook in which each paired statement reports what it computed. Scenarios drive
+it: functions that call the code of one module with inputs of all kinds. Each statement is compared with its equation
+every time it runs, and its mutants with the same equation: a mutant that passes shows that the scenario is too weak
+to find a misprint.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ class Scenario:
     Attributes:
         module: its full name.
         drive: called with the module, freshly imported, under default dtype float64 and seed 0.
-        equivalent: {mutant: reason} of mutants of this module that are equal by mathematics, so that no input tells them apart.
+        equivalent: {mutant: reason} of this module's mutants that are equal by mathematics: no input tells them apart.
     """
 
     module: str
@@ -82,8 +83,10 @@ def check(package, scenarios, equivalent=(), sources=()):
     with imported_afresh(package, files, witness):
         for scenario in scenarios:
             failures += drive(scenario, package)
-    listed = [(path_of(s.module, files), dict(s.equivalent)) for s in scenarios] + [(None, dict(equivalent))]
-    failures += [f for file in files.values() for s in file.statements.values() if s.pairs for f in statement_failures(s)]
+    listed = [(path_of(s.module, files), dict(s.equivalent)) for s in scenarios] + [("", dict(equivalent))]
+    failures += [
+        f for file in files.values() for s in file.statements.values() if s.pairs for f in statement_failures(s)
+    ]
     used, more = judge_mutants(files.values(), listed)
     failures = sorted(failures + more, key=lambda f: f.where)
     return Report(package, sorted(files.values(), key=lambda f: f.path), failures, used)
@@ -172,7 +175,9 @@ class Before(dict):
 
     def changed(self):
         """Names of the tensors that were changed in place since."""
-        return [name for name, tensor in self.tensors() if name in self.versions and version(tensor) != self.versions[name]]
+        return [
+            name for name, tensor in self.tensors() if name in self.versions and version(tensor) != self.versions[name]
+        ]
 
 
 def version(tensor):
@@ -214,7 +219,7 @@ class Witness:
 
     def examine_changes(self, statement, before, module):
         if changed := before.changed():
-            what = f"the statement changes {', '.join(changed)} in place, so the equation would see the new value: make a new tensor"
+            what = f"the statement changes {', '.join(changed)} in place, and its equation sees that: make a new tensor"
             fail(statement, statement.pairs[0], what)
         if statement.augmented and not isinstance(old := eval(statement.augmented, module, before), int | float):
             what = f"this operator changes a {type(old).__name__} in place: write `x = x + ...` instead of `x += ...`"
@@ -229,7 +234,11 @@ class Witness:
                 except Exception as error:
                     fail(statement, pair, said(error))
             elif not (isinstance(value, int | float) and value == 0):
-                fail(statement, pair, f"a draw is a tensor, or a plain 0 where nothing is drawn; this one is {value!r:.60}")
+                fail(
+                    statement,
+                    pair,
+                    f"a draw is a tensor, or a plain 0 where nothing is drawn; this one is {value!r:.60}",
+                )
 
     def examine_mutants(self, statement, before, module, value):
         variables = module | before
@@ -283,7 +292,11 @@ def is_whole(value):
         return all(map(is_whole, value))
     if isinstance(value, dict):
         return all(map(is_whole, value.values()))
-    return not isinstance(value, float | complex | torch.Tensor) and not hasattr(value, "__array__") and not hasattr(value, "__dict__")
+    return (
+        not isinstance(value, float | complex | torch.Tensor)
+        and not hasattr(value, "__array__")
+        and not hasattr(value, "__dict__")
+    )
 
 
 def drive(scenario, package):
@@ -303,7 +316,9 @@ def drive(scenario, package):
 def statement_failures(statement):
     """What is wrong with a paired statement, its mutants apart."""
     if not statement.runs:
-        what = "no scenario runs the statement of this pair: let the scenario of its module call it with the settings that lead here"
+        what = (
+            "no scenario runs this statement: let the scenario of its module call it with the settings that lead here"
+        )
         return [Failure(statement.where, what, (str(statement.pairs[0]),))]
     found = list(statement.failures.values())
     for drawn, (pair, _) in zip(statement.draws, statement.equations(DRAWN)):
@@ -316,22 +331,22 @@ def statement_failures(statement):
 
 
 def path_of(module, files):
-    """The absolute path of a module's file, or None."""
-    inside = module.replace(".", "/")
-    return next((path for path in files if path.endswith((f"/{inside}.py", f"/{inside}/__init__.py"))), None)
+    """What messages call the file of a module."""
+    names = [module.replace(".", "/") + end for end in (".py", "/__init__.py")]
+    return next((file.path for file in files.values() if file.path in names), names[0])
 
 
 def judge_mutants(files, listed):
     """Failures for mutants that pass unlisted and for entries that nothing needs; the entries used.
 
     Args:
-        listed: [(absolute path of the file or None for all, {mutant: reason})].
+        listed: [(path of the file or "" for all, {mutant: reason})].
     """
     used, failures, needed = [], [], set()
     for file in files:
         reasons = {}
         for k, (path, entries) in enumerate(listed):
-            if path in (None, file.code.co_filename):
+            if path in ("", file.path):
                 reasons |= {text: (k, reason) for text, reason in entries.items()}
         for statement in file.statements.values():
             alive = statement.mutants if statement.runs and not statement.failures else ()
@@ -344,13 +359,13 @@ def judge_mutants(files, listed):
     for k, (path, entries) in enumerate(listed):
         for text in entries:
             if (k, text) not in needed:
-                what = "listed as equal by mathematics, but a scenario tells it apart, or the statement is gone: remove the entry"
+                what = "listed as equal by mathematics, but told apart by a scenario, or gone: remove the entry"
                 failures.append(Failure(Where(path or "equivalent", 0), what, (text,)))
     return used, failures
 
 
 def survivors(statement, mutants):
-    what = ("no scenario tells the statement from what a misprint would make of it: give the scenario inputs that do (no two values or "
-            "sizes alike), or, if no input can, list the misprint in the scenario's `equivalent` with the reason")  # fmt: skip
+    what = ("no scenario tells the statement from what a misprint would make of it: give the scenario inputs that do "
+            "(no two values or sizes alike), or, if no input can, list it in `equivalent` with the reason")  # fmt: skip
     passing = (f"passes  {mutant}" for mutant in mutants)
     return Failure(statement.where, what, (str(statement.pairs[0]), f"is      {statement.text}", *passing))

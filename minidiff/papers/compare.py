@@ -33,7 +33,9 @@ def compare(equation, position, statement, variables, value):
     value, free = meant_by_left(equation.left, position, statement, variables, value)
     value = as_number(value)
     if value.ndim < len(free):
-        raise Mismatch(f"the left side {equation.left} leaves {len(free)} indices free, the value has {value.ndim} dimensions")
+        raise Mismatch(
+            f"the left side {equation.left} leaves {len(free)} indices free, the value has {value.ndim} dimensions"
+        )
     if free and not value.numel():
         raise Mismatch("the table is empty: nothing is compared; let the scenario ask for entries")
     for index in itertools.product(*map(some_entries, value.shape[: len(free)])):
@@ -64,7 +66,9 @@ def meant_by_left(left, position, statement, variables, value):
         if target == left.plain and left.subscript and left.indices and all(map(is_bare_letter, left.indices)):
             return part, [index.plain for index in left.indices if variables.get(index.plain) is None]
     computed = ", ".join(target for target, _ in named_parts(statement.targets, None))
-    raise Mismatch(f"the left side of the equation names {left}, the statement computes {computed}: give both the same name")
+    raise Mismatch(
+        f"the left side of the equation names {left}, the statement computes {computed}: give both the same name"
+    )
 
 
 def named_parts(targets, value):
@@ -123,8 +127,10 @@ def compare_tensors(value, right, indices):
     wrong = error > RELATIVE * right.abs() + ABSOLUTE * right.abs().max()
     if wrong.any():
         worst = (error * wrong).argmax()
-        raise Mismatch(f"the statement and its equation differ{place}",
-                       f"statement {value.flatten()[worst].item():.12g}, equation {right.flatten()[worst].item():.12g}")  # fmt: skip
+        computed, asked = value.flatten()[worst].item(), right.flatten()[worst].item()
+        raise Mismatch(
+            f"the statement and its equation differ{place}", f"statement {computed:.12g}, equation {asked:.12g}"
+        )
 
 
 def standardised(equation, variables, value):
@@ -143,7 +149,7 @@ def distribution_mismatch(draws):
         return "a draw is not finite, or its stated variance is 0"
     mean, variance = x.mean().item(), x.var().item()
     if abs(mean) > STANDARD_ERRORS / n**0.5:
-        return f"{n} draws have mean {mean:.3f} in units of the stated standard deviation from the stated mean; it should be 0"
+        return f"the mean of {n} draws is off the stated one by {mean:.3f} of the stated standard deviations"
     if abs(variance - 1) > STANDARD_ERRORS * (2 / n) ** 0.5:
         return f"{n} draws have {variance:.3f} times the stated variance"
     return ""

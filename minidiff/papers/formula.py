@@ -1,7 +1,8 @@
 r"""The formulas that TeX is read into, and their values.
 
-A formula is a tree of nodes. Its value is computed in a Scope, the variables of the code beside it, in float64. What an operation
-does is said here once: `Product` says when two capitals multiply as matrices, `Letter` says which variable a letter is.
+A formula is a tree of nodes. Its value is computed in a Scope, the variables of the code beside it, in float64. What
+an operation does is said here once: `Product` says when two capitals multiply as matrices, `Letter` says which
+variable a letter is.
 """
 
 import math
@@ -105,7 +106,7 @@ class Scope:
 
 
 class Node:
-    """A formula. `matrix`: written with single capitals, so that next to another such formula it multiplies as a matrix."""
+    """A formula. `matrix`: written with single capitals, so that beside another such one it multiplies as a matrix."""
 
     matrix = False
 
@@ -155,7 +156,7 @@ class Negative(Node):
 
 @dataclass
 class Product(Node):
-    r"""Two factors, side by side or with a sign between them; only what stands side by side can be a product of matrices."""
+    r"""Two factors. Only those that stand side by side, without a sign between them, can be matrices to multiply."""
 
     left: Node
     right: Node
@@ -170,7 +171,9 @@ class Product(Node):
         if not (self.side_by_side and self.left.matrix and self.right.matrix) or dimensions[0] == 0:
             return left * right
         if dimensions[0] == 1:
-            raise ValueMissing(r"two capitals side by side multiply as matrices, and one of these is a vector: write \odot for entries")
+            raise ValueMissing(
+                r"two capitals side by side multiply as matrices, and one of these is a vector: write \odot for entries"
+            )
         return left @ right
 
 
@@ -195,7 +198,9 @@ class Power(Node):
     def value(self, scope):
         base = number(self.base.value(scope))
         if self.base.matrix and base.ndim > 1:
-            raise ValueMissing(r"the power of a matrix can be read two ways: write A^\top for the transpose, A \odot A for the entries")
+            raise ValueMissing(
+                r"the power of a matrix can be read two ways: write A^\top for the transpose, A \odot A for the entries"
+            )
         return base ** self.exponent.value(scope)
 
 
@@ -325,12 +330,12 @@ class Letter(Node):
 
     @property
     def plain(self):
-        """The name without subscript: alpha_bar, x_0_hat, d_prime. It is how the table of a letter with an index is called."""
+        """The name without subscript: alpha_bar, x_0_hat, d_prime. So is the table called that an index looks into."""
         return "_".join(filter(None, [self.base, self.digits, *self.accents])) + "_prime" * self.primes
 
     @property
     def name(self):
-        """The variable it names, or None where the subscript can only be an index: alpha_bar_prev, eps_next2, d_i_prime."""
+        """The variable it names: alpha_bar_prev, eps_next2, d_i_prime; None where a subscript can only be an index."""
         words = subscript_in_code(self.subscript)
         if words is None:
             return None
@@ -343,7 +348,9 @@ class Letter(Node):
         value = self.found(scope)
         if callable(value) and not isinstance(value, torch.Tensor):
             if self.arguments is None:
-                raise ValueMissing(f"{self} is a function: write its arguments, a list or one letter, right behind it in parentheses")
+                raise ValueMissing(
+                    f"{self} is a function: write its arguments, a list or one letter, right behind it in parentheses"
+                )
             return value(*(a.value(scope) for a in self.arguments))
         if self.arguments is not None:
             self.remember_arguments(scope)
@@ -359,7 +366,10 @@ class Letter(Node):
             for index in self.indices:
                 table = self.entry(table, index, scope)
             return table
-        if self.digits and (table := scope.find("_".join([self.base, *self.accents]) + "_prime" * self.primes)) is not None:
+        if (
+            self.digits
+            and (table := scope.find("_".join([self.base, *self.accents]) + "_prime" * self.primes)) is not None
+        ):
             return self.entry(table, Number(int(self.digits)), scope)
         if self.plain == "pi":
             return math.pi
@@ -373,7 +383,9 @@ class Letter(Node):
         try:
             length = len(table)
         except TypeError:
-            raise ValueMissing(f"{self} has no variable of that name, and {self.plain} is no table to take an entry of") from None
+            raise ValueMissing(
+                f"{self} has no variable of that name, and {self.plain} is no table to take an entry of"
+            ) from None
         if isinstance(index, Letter) and index.plain in scope.lengths:
             scope.lengths[index.plain].add(length)
         outside = (place != place.round()) | (place < 0) | (place >= length)
@@ -385,7 +397,8 @@ class Letter(Node):
     def remember_arguments(self, scope):
         before = scope.arguments.setdefault(str(self), self.argument_list)
         if before != self.argument_list:
-            raise ValueMissing(f"{self} stands with two argument lists, ({before}) and ({self.argument_list}), but is one variable: "
+            raise ValueMissing(f"{self} is one variable with two argument lists, ({before}) and "
+                               f"({self.argument_list}): "
                                "give the two values two letters, as in \\epsilon_c and \\epsilon_u")  # fmt: skip
 
 

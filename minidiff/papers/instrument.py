@@ -1,7 +1,8 @@
 """Rewrites a source file so that its paired statements report what they compute.
 
-`x = e` becomes `x = __pair__(line, __before__(locals()), globals(), e)`: the equation sees the variables as they were before the
-statement. Arithmetic without a pair reports its value alone, since what yields whole Python numbers needs no pair.
+`x = e` becomes `x = __pair__(line, __before__(locals()), globals(), e)`: the equation sees the variables as they were
+before the statement. Arithmetic without a pair reports its value alone, since what yields whole Python numbers needs
+no pair.
 """
 
 import ast
@@ -137,7 +138,9 @@ class Rewriter(ast.NodeTransformer):
 
     def statement(self, node):
         pairs = self.waiting.pop(node.lineno, [])
-        arithmetic = node.value is not None and (isinstance(node, ast.AugAssign) and is_operator(node.op) or is_arithmetic(node.value))
+        arithmetic = node.value is not None and (
+            isinstance(node, ast.AugAssign) and is_operator(node.op) or is_arithmetic(node.value)
+        )
         second = node.lineno in self.statements  # on its line, so that it can have no pair
         if second or node.value is None or not (pairs or arithmetic):
             return self.generic_visit(node)
@@ -177,8 +180,8 @@ class Rewriter(ast.NodeTransformer):
 
     def refuse_if(self, value, kept):
         if any(isinstance(n, ast.IfExp) for n in ast.walk(value)):
-            what = f"a paired statement holds no `if`, found {kept.text!r}: write an `if` statement, with a pair in each arm"
-            self.failures.append(Failure(kept.where, what, (str(kept.pairs[0]),)))
+            what = "a paired statement holds no `if` expression: write an `if` statement, with a pair in each arm"
+            self.failures.append(Failure(kept.where, what, (str(kept.pairs[0]), kept.text)))
 
 
 def is_operator(op):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from minidiff.papers.tex import equations
 from minidiff.papers.tokens import CODE_NAMES, GREEK
-from minidiff.papers.typeset import unicode_text
+from minidiff.papers.typeset import columns, unicode_text
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,9 @@ GLOSSARY = (
     Entry("T", "how many timesteps the network was trained on"),
     Entry("N", "how many timesteps are visited", "EDM and SDE count noise levels with it, PNDM writes S"),
     Entry(r"\delta", "the distance from t to the next timestep kept", "DDIM writes the subsequence as tau"),
-    Entry("i", "an index that counts from 0", "of timesteps in SDE and EDM, where x_i belongs to the noise level sigma_i"),
+    Entry(
+        "i", "an index that counts from 0", "of timesteps in SDE and EDM, where x_i belongs to the noise level sigma_i"
+    ),
     Entry("j", "an index that counts from 0"),
     Entry("k", "an index that counts from 0; in LMS and AB the order of the method"),
     Entry("m", "an index that counts from 0"),
@@ -48,8 +50,16 @@ GLOSSARY = (
     Entry("s", "0.008, which keeps the first betas from vanishing", papers=("IDDPM",)),
     Entry("f_t", "the cosine from which the levels follow", papers=("IDDPM",)),
     # Samples and noise
-    Entry("x_t", "the sample at time t; x_0 is the picture and x_T noise", "CFG and LDM write z_t, for latents; EDM x with sigma beside it"),
-    Entry(r"\hat x_0", "the picture that the network believes in", "DDIM f_theta(x_t), EDM D(x; sigma), LMS denoised, PD x-hat"),
+    Entry(
+        "x_t",
+        "the sample at time t; x_0 is the picture and x_T noise",
+        "CFG and LDM write z_t, for latents; EDM x with sigma beside it",
+    ),
+    Entry(
+        r"\hat x_0",
+        "the picture that the network believes in",
+        "DDIM f_theta(x_t), EDM D(x; sigma), LMS denoised, PD x-hat",
+    ),
     Entry(r"\epsilon", "standard normal noise; with theta the network's prediction of it", "SDE z, EDM n"),
     Entry(r"\epsilon'", "the noise to move along, combined from several predictions", "in AB it is the slope"),
     Entry("z", "standard normal noise that a step adds", papers=("DDPM", "SDE")),
@@ -59,11 +69,16 @@ GLOSSARY = (
     # Noise levels
     Entry(r"\beta_t", "the variance of the noise that timestep t adds"),
     Entry(r"\alpha_t", "1 - beta_t, the share of the variance that is kept", "DDIM writes alpha_t for alpha-bar_t"),
-    Entry(r"\bar\alpha_t", "the product of alpha_0 to alpha_t", "DDIM alpha_t; PD alpha_t squared; LDM alpha_t squared"),
+    Entry(r"\bar\alpha_t", "the product of alpha_0 to alpha_t", "DDIM alpha_t; PD and LDM the square of their alpha_t"),
     Entry(r"\tilde\beta_t", "the variance of x_{t-1} when x_t and x_0 are known"),
     Entry(r"\tilde\mu_t", "the mean of x_{t-1} when x_t and x_0 are known"),
     Entry(r"\sigma_t", "the standard deviation of the noise that a step adds", papers=("DDPM", "DDIM", "IDDPM")),
-    Entry(r"\sigma_i", "the standard deviation of the noise in the sample", "DDPM: the root of 1 - alpha-bar_t", NOISE_LEVEL_PAPERS),
+    Entry(
+        r"\sigma_i",
+        "the standard deviation of the noise in the sample",
+        "DDPM: the root of 1 - alpha-bar_t",
+        NOISE_LEVEL_PAPERS,
+    ),
     Entry(r"\eta", "how much of DDPM's noise a DDIM step adds, from 0 to 1"),
     # Layers
     Entry("x", "the input of a layer", papers=("ResNet", "Attention", "GN", "SiLU", "GELU", "GEGLU")),
@@ -105,12 +120,12 @@ def unexplained(pair):
 def text(width=120):
     """The glossary as lines of text, `width` characters wide."""
     rows = [(unicode_text(entry.tex), entry.letter.name, describe(entry)) for entry in GLOSSARY]
-    signs, names = (max(len(row[k]) for row in rows) for k in (0, 1))
-    lines = [f"{'':{signs}}  {'in code':{max(names, 7)}}  meaning"]
+    signs, names = max(columns(row[0]) for row in rows), max(len(row[1]) for row in rows)
+    lines = [f"{'':{signs}}  {'in code':{names}}  meaning"]
     for sign, name, meaning in rows:
-        first, *more = textwrap.wrap(meaning, max(width - signs - max(names, 7) - 4, 30))
-        lines.append(f"{sign:{signs}}  {name:{max(names, 7)}}  {first}")
-        lines += [" " * (signs + max(names, 7) + 4) + line for line in more]
+        first, *more = textwrap.wrap(meaning, max(width - signs - names - 4, 30))
+        lines.append(f"{sign}{' ' * (signs - columns(sign))}  {name:{names}}  {first}")
+        lines += [" " * (signs + names + 4) + line for line in more]
     return "\n".join(lines)
 
 

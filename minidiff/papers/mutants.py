@@ -7,7 +7,8 @@ import ast
 import copy
 
 MATH = {
-    *"exp expm1 log log1p log2 log10 sqrt rsqrt sin cos tan tanh erf atan2 arctan2 softmax sigmoid silu gelu quad".split(),
+    *"exp expm1 log log1p log2 log10 sqrt rsqrt sin cos tan tanh erf atan2 arctan2".split(),
+    *"softmax sigmoid silu gelu quad".split(),
     *"max min maximum minimum clamp clip round floor ceil abs square pow".split(),
     *"sum prod cumsum cumprod mean std var norm argmin argmax cdist logsumexp".split(),
     *"matmul bmm einsum scaled_dot_product_attention add sub mul div lerp addcmul addcdiv".split(),
@@ -58,7 +59,11 @@ def joins(operand):
 
 def changes_in_place(statement):
     """Whether it is arithmetic on its own line that changes a tensor, such as `x.mul_(2)`."""
-    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call) and called(statement.value) in IN_PLACE
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Call)
+        and called(statement.value) in IN_PLACE
+    )
 
 
 def mutants(expression, modules=()):
@@ -106,7 +111,12 @@ def replacements(node, used):
         if any(node is n for n in nodes):
             yield from (others[0] for others in used.values() if others is not nodes)
     if isinstance(node, ast.Call) and called(node) in MATH:
-        if isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") not in ("torch", "math", "np", "F"):
+        if isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") not in (
+            "torch",
+            "math",
+            "np",
+            "F",
+        ):
             yield node.func.value
         elif node.args:
             yield node.args[0]

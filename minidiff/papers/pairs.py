@@ -4,7 +4,8 @@ r"""Finds the pairs in a source file: comments right above an assignment or a re
     #            \sqrt{1 - \frac{\bar\alpha_t}{\bar\alpha_{t-1}}}
     sigma_t = ...
 
-A key of the bibliography, a place in the paper if there is one, two spaces, TeX; continued on comment lines that are indented.
+A key of the bibliography, a place in the paper if there is one, two spaces, TeX; continued on comment lines that are
+indented.
 """
 
 import ast
@@ -87,8 +88,8 @@ def find_pairs(source, path):
         source: the file's text.
         path: what messages call the file.
     Returns:
-        (pairs, failures): a list of Pair in the order of the lines; a list of Failure, one for each comment that was meant as a pair
-        and is none, and for each other comment that holds TeX.
+        (pairs, failures): a list of Pair in the order of the lines; a list of Failure, one for each comment that was
+        meant as a pair and is none, and for each other comment that holds TeX.
     Raises:
         SyntaxError: the file is no Python.
     """
@@ -109,7 +110,7 @@ class BadComment(Exception):
 
 
 def comment_blocks(source):
-    """Lists of (line, text, whether code stands before it) of comments on consecutive lines; one behind code is a block alone."""
+    """Lists of (line, text, whether code stands before it) of comments on consecutive lines; behind code each alone."""
     blocks, last = [], None
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
@@ -168,10 +169,14 @@ def refuse_other_statements(statements, line):
         raise BadComment(line, "no statement begins on the line below this pair: "
                          "put the pair right above an assignment or a return, with no blank line between")  # fmt: skip
     if len(statements) > 1:
-        raise BadComment(line, f"{len(statements)} statements begin on the line below this pair: give each its own line")
+        raise BadComment(
+            line, f"{len(statements)} statements begin on the line below this pair: give each its own line"
+        )
     if not isinstance(statements[0], STATEMENTS):
         kind = type(statements[0]).__name__.lower()
-        raise BadComment(line, f"below this pair stands a statement of the kind {kind!r}; allowed is an assignment or a return")
+        raise BadComment(
+            line, f"below this pair stands a statement of the kind {kind!r}; allowed is an assignment or a return"
+        )
 
 
 def refuse_what_is_like_a_pair(comment, line, behind_code):
@@ -181,8 +186,15 @@ def refuse_what_is_like_a_pair(comment, line, behind_code):
     formula = command or re.search(r" (=|\\sim) ", comment)
     if match and formula and behind_code:
         if command:
-            raise BadComment(line, f"TeX ({command[0]}) in a comment behind code: put the pair on its own line above the statement")
-    elif match and formula and match["key"] in BIBLIOGRAPHY and (match["place"] or command or match["rest"].startswith("  ")):
+            raise BadComment(
+                line, f"TeX ({command[0]}) in a comment behind code: put the pair on its own line above the statement"
+            )
+    elif (
+        match
+        and formula
+        and match["key"] in BIBLIOGRAPHY
+        and (match["place"] or command or match["rest"].startswith("  "))
+    ):
         raise BadComment(line, f"found {comment!r}, which begins like a pair but is none: {FORM}; a place is one of "
                          "(15), §3.5, Table 1, Fig. 2, app. B, Alg. 2, `Alg. 2, line 3`")  # fmt: skip
     elif match and formula and (match["place"] or match["rest"].startswith("  ")) and not CONTINUED.match(comment):
@@ -190,4 +202,7 @@ def refuse_what_is_like_a_pair(comment, line, behind_code):
         meant = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(BIBLIOGRAPHY)}"
         raise BadComment(line, f"the key {match['key']!r} is not in the bibliography{meant}")
     if command:
-        raise BadComment(line, f"TeX ({command[0]}) in a comment that is no pair: write it in words or code, or make it a pair. {FORM}")
+        raise BadComment(
+            line,
+            f"TeX ({command[0]}) in a comment that is no pair: write it in words or code, or make it a pair. {FORM}",
+        )

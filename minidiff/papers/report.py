@@ -1,6 +1,6 @@
 """What `minidiff pairs` prints: the check of this package's pairs, file by file, and what failed.
 
-    python -m minidiff.papers.report
+python -m minidiff.papers.report
 """
 
 import sys
@@ -22,7 +22,7 @@ def run():
 
 
 def check_package(sources=()):
-    """The check of this package with its scenarios: a Report, with a failure for each statement that should have a pair.
+    """The Report of this package with its scenarios, with a failure for each statement that should have a pair.
 
     Args:
         sources: as in `checker.check`.
@@ -42,7 +42,7 @@ def unpaired_failures(report, wholly_paired, listed):
 
     Args:
         report: of the check.
-        wholly_paired: beginnings of paths, relative to the package, of files in which every statement of arithmetic has a pair ...
+        wholly_paired: beginnings of paths of files, relative to the package, where all arithmetic has a pair ...
         listed: ... but these, {"path: statement": reason}.
     Returns:
         list of Failure; an entry of `listed` that has a pair now, or is gone, is one too.
@@ -55,7 +55,8 @@ def unpaired_failures(report, wholly_paired, listed):
             if entry in listed:
                 needed.add(entry)
             else:
-                what = "arithmetic without its equation: put a pair above it, or list it in UNPAIRED in papers/scenarios.py with a reason, as"
+                what = ("arithmetic without its equation: put a pair above it, or list it with a reason in UNPAIRED in "
+                        "papers/scenarios.py, as")  # fmt: skip
                 failures.append(Failure(statement.where, what, (repr(entry),)))
     for entry in sorted(set(listed) - needed):
         what = "this entry of UNPAIRED stands for no unpaired statement any more: remove it"
@@ -81,7 +82,12 @@ def text(report):
 def is_reported(file, package):
     inside = file.path.removeprefix(f"{package}/")
     has_pairs = any(s.pairs for s in file.statements.values())
-    return has_pairs or bool(file.failures) or bool(arithmetic(file)) and (package != "minidiff" or inside.startswith(FOLDERS))
+    return (
+        has_pairs
+        or bool(file.failures)
+        or bool(arithmetic(file))
+        and (package != "minidiff" or inside.startswith(FOLDERS))
+    )
 
 
 def arithmetic(file):
@@ -92,7 +98,12 @@ def counts(file):
     """The numbers of a file's line, in the order of COLUMNS; the last is text."""
     relations = [e.relation for s in file.statements.values() for pair in s.pairs for e in pair.equations]
     made, told = mutants(file)
-    return (len(arithmetic(file)), len(unpaired(file)), *map(relations.count, (EQUALS, DRAWN, SHOWN)), f"{told} of {made}")
+    return (
+        len(arithmetic(file)),
+        len(unpaired(file)),
+        *map(relations.count, (EQUALS, DRAWN, SHOWN)),
+        f"{told} of {made}",
+    )
 
 
 def mutants(file):
@@ -110,7 +121,9 @@ def totals(files):
 def table(rows):
     """Text columns; the first flush left, the others flush right."""
     widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join([first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:]))]) for first, *rest in rows)
+    return "\n".join(
+        "  ".join([first.ljust(widths[0]), *(c.rjust(w) for c, w in zip(rest, widths[1:]))]) for first, *rest in rows
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """What drives the paired statements of this package, so that `checker.check` can compare them with their equations.
 
-One function a module, with every config and branch: random inputs from a fixed seed, batch 2, no two sizes alike, T = 12, random
-weights, all in float64. Imports inside a function give the freshly imported modules; this file imports none of them itself.
+One function a module, with every config and branch: random inputs from a fixed seed, batch 2, no two sizes alike, T =
+12, random weights, all in float64. Imports inside a function give the freshly imported modules; this file imports
+none of them itself.
 """
 
 import importlib
@@ -83,7 +84,9 @@ def ddpm(module):
 def ddim(module):
     for set_alpha_to_one in (True, False):
         for step_to in ("next", "ratio"):
-            scheduler = module.DDIMScheduler(**BETAS, set_alpha_to_one=set_alpha_to_one, step_to=step_to, steps_offset=1)
+            scheduler = module.DDIMScheduler(
+                **BETAS, set_alpha_to_one=set_alpha_to_one, step_to=step_to, steps_offset=1
+            )
             for eta in (0.0, 0.5, 1.0):
                 walk(scheduler, 5, picture(), eta=eta)
             walk(scheduler, 5, picture(), eta=0.7, use_clipped_model_output=True)
@@ -96,8 +99,15 @@ def ddim(module):
 def pndm(module):
     for skip_prk_steps in (True, False):
         for step_to in ("next", "ratio"):
-            for options in ({}, {"set_alpha_to_one": True}, {"alpha_index_shift": 1}, {"prediction_type": "v_prediction"}):
-                walk(module.PNDMScheduler(**BETAS, skip_prk_steps=skip_prk_steps, step_to=step_to, **options), 6, rand())
+            for options in (
+                {},
+                {"set_alpha_to_one": True},
+                {"alpha_index_shift": 1},
+                {"prediction_type": "v_prediction"},
+            ):
+                walk(
+                    module.PNDMScheduler(**BETAS, skip_prk_steps=skip_prk_steps, step_to=step_to, **options), 6, rand()
+                )
 
 
 @scenario("minidiff.models.resnet")
@@ -122,13 +132,22 @@ def tiny_unet(**options):
     """A UNet of two levels for pictures of 16 by 20, of each block type, with random weights."""
     down, up = ("DownBlock2D", "AttnDownBlock2D"), ("AttnUpBlock2D", "UpBlock2D")
     unet_class = importlib.import_module("minidiff.models.unet_2d").UNet2DModel
-    sizes = {"sample_size": (16, 20), "block_out_channels": (4, 6), "norm_num_groups": 2, "attention_head_dim": 2, "layers_per_block": 1}
+    sizes = {
+        "sample_size": (16, 20),
+        "block_out_channels": (4, 6),
+        "norm_num_groups": 2,
+        "attention_head_dim": 2,
+        "layers_per_block": 1,
+    }
     return unet_class(down_block_types=down, up_block_types=up, **sizes | options)
 
 
 @scenario("minidiff.models.unet_2d")
 def unet_2d(module):
-    for options in ({}, {"mid_block_scale_factor": 2**0.5, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1}):
+    for options in (
+        {},
+        {"mid_block_scale_factor": 2**0.5, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1},
+    ):
         tiny_unet(**options)(picture(), torch.tensor([3, 9]))
 
 

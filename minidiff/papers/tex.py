@@ -87,7 +87,9 @@ def read_equation(tokens):
 
 def read_left(tokens):
     """The letter on the left; arguments behind it are dropped."""
-    advice = f"the left side is {tex(tokens)!r}; allowed is one letter: solve the formula for what the statement computes"
+    advice = (
+        f"the left side is {tex(tokens)!r}; allowed is one letter: solve the formula for what the statement computes"
+    )
     try:
         reader = Reader(tokens)
         letter = reader.letter()
@@ -160,9 +162,13 @@ class Reader:
                 raise TexError(rf"{tex(self.rest)!r} behind a/b can be read two ways: use \frac or parentheses")
             sign = self.accept("/", r"\cdot", r"\odot")
             if sign is None and self.at_number():
-                raise TexError(rf"the number {self.rest[0]} stands behind another factor: put it first, or write \cdot between them")
+                raise TexError(
+                    rf"the number {self.rest[0]} stands behind another factor: put it first, or write \cdot between"
+                )
             factor = self.power()
-            node = Quotient(node, factor, slash=True) if sign == "/" else Product(node, factor, side_by_side=sign is None)
+            node = (
+                Quotient(node, factor, slash=True) if sign == "/" else Product(node, factor, side_by_side=sign is None)
+            )
         return node
 
     def power(self):
@@ -173,7 +179,9 @@ class Reader:
             return Transposed(node)
         exponent = self.braced()
         if len(exponent) == 1 and isinstance(exponent[0], Group) and exponent[0].open == "(":
-            raise TexError(f"the superscript {tex(exponent)} looks like an index: write an index as a subscript, a power without parentheses")
+            raise TexError(
+                f"the superscript {tex(exponent)} looks like an index: write that as a subscript, a power without ( )"
+            )
         return Power(node, Reader(exponent).whole())
 
     def atom(self):
@@ -219,7 +227,9 @@ class Reader:
         r"""`\cos(x)`, `\cos^2(x)`, `\max(a, b)`."""
         exponent = self.braced() if self.accept("^") else None
         if exponent is not None and not (len(exponent) == 1 and exponent[0] in "23456789"):
-            raise TexError(f"{function}^{tex(exponent)} can be read two ways: put the function in parentheses before its power")
+            raise TexError(
+                f"{function}^{tex(exponent)} can be read two ways: put the function in parentheses before its power"
+            )
         if not self.at_group("("):
             raise TexError(f"the argument of {function} stands in parentheses, as in \\{function}(x)")
         args = tuple(Reader(a).whole() for a in split(self.next(), {","}))
@@ -249,7 +259,9 @@ class Reader:
             self.next("^")
             high = self.argument()
         elif start:
-            raise TexError(rf"under {kind} stands an index, or an index = its first value; found {tex([index, *start])!r}")
+            raise TexError(
+                rf"under {kind} stands an index, or an index = its first value; found {tex([index, *start])!r}"
+            )
         for condition in conditions:
             if condition[:2] != [index, r"\ne"] or without or low is None:
                 raise TexError(rf"behind the first value may stand {index} \ne j; found {tex(condition)!r}")
@@ -283,7 +295,7 @@ class Reader:
         return Letter(base, "", accents, list(subscript), read_indices(subscript), primes)
 
     def accented(self):
-        r"""The letter's name, its accents from the inside out, and its subscript if that stands below the accent: `\bar{\alpha_t}`."""
+        r"""The letter's name, its accents from the inside out, and a subscript below the accent: `\bar{\alpha_t}`."""
         token = self.next("a letter") if not self.rest else self.next()
         if isinstance(token, Group):
             raise TexError(f"found {tex([token])} where a letter should stand")
@@ -299,7 +311,11 @@ class Reader:
             return name(self.braced()), (), []
         if token.isalpha() or token[1:] in GREEK or token[1:] in FUNCTIONS:
             return CODE_NAMES.get(token.removeprefix("\\"), token.removeprefix("\\")), (), []
-        known = r"a command for this: write \mathrm{word} for a word" if token.startswith("\\") else "a letter, a number or a bracket"
+        known = (
+            r"a command for this: write \mathrm{word} for a word"
+            if token.startswith("\\")
+            else "a letter, a number or a bracket"
+        )
         raise TexError(f"cannot read {token!r} in {tex([token, *self.rest])!r}; it is not {known}")
 
 

@@ -8,8 +8,8 @@ SPACES = {r"\,", r"\;", r"\!", r"\:", r"\ ", r"\left", r"\right", r"\big", r"\Bi
 FONTS = {r"\mathrm", r"\text", r"\operatorname", r"\mathbf", r"\mathcal"}
 ACCENTS = {r"\bar", r"\tilde", r"\hat"}
 GREEK = {
-    *"alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma tau upsilon".split(),
-    *"phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell".split(),
+    *"alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma".split(),
+    *"tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell".split(),
 }
 CODE_NAMES = {"epsilon": "eps", "varepsilon": "vareps", "lambda": "lamda"}  # the letters whose name in code is another
 
@@ -40,7 +40,9 @@ def nest(tex, spaces=False):
     tokens = TOKEN.findall(tex)
     if "".join(tokens) != tex:
         strange = next(c for c in tex if not TOKEN.match(c) and c != "\\")
-        raise TexError(f"the character {strange!r} is not read here: letters, digits, + - / ^ _ = ( ) [ ] {{ }} , ; ' | and TeX commands are")
+        raise TexError(
+            f"cannot read {strange!r}; allowed are letters, digits, + - / ^ _ = ( ) [ ] {{ }} , ; ' | and TeX commands"
+        )
     stack = [Group("")]
     for token in tokens:
         if token in BRACKETS:
@@ -76,5 +78,9 @@ def tex(tokens):
 
 def name(tokens):
     r"""The tokens as they stand in the name of a variable: `{\max}` is max, `t+2\delta` is t+2delta."""
-    words = (name(t) if isinstance(t, Group) else t.removeprefix("\\") for t in tokens if isinstance(t, Group) or t not in FONTS)
+    words = (
+        name(t) if isinstance(t, Group) else t.removeprefix("\\")
+        for t in tokens
+        if isinstance(t, Group) or t not in FONTS
+    )
     return "".join(CODE_NAMES.get(word, word) for word in words)

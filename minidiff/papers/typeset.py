@@ -1,7 +1,9 @@
-r"""Shows the TeX of a pair: as pictures, which look the same in every notebook viewer, or as Unicode text for a terminal.
+r"""Shows the TeX of a pair: as pictures, which look the same in every notebook viewer, or as Unicode text for a
+terminal.
 
-Pictures, since neither MathJax nor inline SVG survives everywhere: an untrusted notebook in JupyterLab, or one on GitHub, keeps of an
-HTML output little more than tables and images. They bring their own white ground along, so that they can be read in a dark theme too.
+Pictures, since neither MathJax nor inline SVG survives everywhere: an untrusted notebook in JupyterLab, or one on
+GitHub, keeps of an HTML output little more than tables and images. They bring their own white ground along, so that
+they can be read in a dark theme too.
 """
 
 import base64
@@ -17,9 +19,9 @@ from PIL import Image
 from minidiff.papers.tokens import BRACKETS, Group, TexError, nest, tex
 
 PIXELS_PER_INCH = 192  # twice as many as are shown, for fine screens
-FONT = FontProperties(size=11, math_fontfamily="cm")
+FONT = FontProperties(size=12, math_fontfamily="dejavuserif")  # its thin strokes survive where pixels are large
 MARGIN = 8  # pixels of white around a formula
-LINE = 1000  # pixels; a longer formula is broken before a +, a - or a relation
+LINE = 860  # pixels; a longer formula is broken before a +, a - or a relation
 GREYS = 8
 
 ONE_ARGUMENT = {
@@ -38,7 +40,7 @@ BREAK_BEFORE = {"+", "-", "=", r"\leftarrow", r"\sim"}
 
 
 def picture(source):
-    r"""TeX as HTML: one `<img>` a line, its data in it and the formula as Unicode text beside it for those who cannot see it.
+    r"""TeX as HTML: one `<img>` a line that holds its data, and the formula as text for those who cannot see it.
 
     What cannot be typeset stands there as it is written.
     """
@@ -55,7 +57,7 @@ def picture(source):
 
 @functools.lru_cache(maxsize=1000)
 def png(formula):
-    """(base64, width, height) of a formula in matplotlib's own TeX, black on white; the sizes are those at which it is to be shown."""
+    """(base64, width, height) of a formula in matplotlib's own TeX, black on white; shown at that size."""
     coverage = np.asarray(rasterised(formula).image)
     grey = 255 - np.pad(coverage, MARGIN)
     levels = (np.rint(grey / 255 * (GREYS - 1)) * (255 / (GREYS - 1))).astype("uint8")
@@ -95,18 +97,23 @@ def pieces(tokens):
     return cut
 
 
-def mathtext(tokens):
-    r"""Nested tokens as the TeX that matplotlib reads: every argument in braces, and its own names for what it calls otherwise."""
+def mathtext(tokens, fraction=r"\dfrac"):
+    r"""Nested tokens as the TeX that matplotlib reads: arguments in braces, its own names for some commands.
+
+    Args:
+        fraction: \dfrac, at full size, or \frac, small, inside of another one and in exponents.
+    """
     out, rest = "", list(tokens)
     while rest:
         token = rest.pop(0)
         if isinstance(token, Group):
             opening, closing = (INSTEAD.get(b, b) for b in (token.open, BRACKETS[token.open]))
-            out += opening + mathtext(token) + closing
+            small = out.endswith(("^", "_"))
+            out += opening + mathtext(token, r"\frac" if small else fraction) + closing
         elif token in FRACTIONS:
-            out += r"\frac" + braced(rest) + braced(rest)
+            out += fraction + braced(rest, r"\frac") + braced(rest, r"\frac")
         elif token in ONE_ARGUMENT:
-            out += ONE_ARGUMENT[token] + braced(rest)
+            out += ONE_ARGUMENT[token] + braced(rest, fraction)
         elif token not in NOT_NEEDED:
             token = INSTEAD.get(token, token)
             out += token + " " * (token[-1].isalpha() and token.startswith("\\") and token not in (r"\left", r"\right"))
@@ -128,17 +135,48 @@ def argument(rest):
     return [token]
 
 
-def braced(rest):
-    return "{" + mathtext(argument(rest)) + "}"
+def braced(rest, fraction):
+    return "{" + mathtext(argument(rest), fraction) + "}"
 
 
-NAMES = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho varsigma sigma tau upsilon phi chi psi omega"
+NAMES = (  # in the order of the alphabet
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho varsigma sigma tau "
+    "upsilon phi chi psi omega"
+)
 SIGNS = (
     {f"\\{name}": chr(ord("α") + k) for k, name in enumerate(NAMES.split())}
     | {f"\\{name.capitalize()}": chr(ord("Α") + k) for k, name in enumerate(NAMES.split()) if k != 17}
-    | {r"\varepsilon": "ε", r"\epsilon": "ϵ", r"\varphi": "φ", r"\vartheta": "ϑ", r"\ell": "ℓ", r"\cdot": "·", r"\odot": "⊙"}
-    | {r"\sum": "∑", r"\prod": "∏", r"\int": "∫", r"\leftarrow": "←", r"\sim": "~", r"\ne": "≠", r"\mid": "|", r"\top": "ᵀ", "-": "−"}
-    | {r"\quad": "   ", r"\qquad": "      ", r"\,": " ", r"\;": " ", r"\:": " ", r"\ ": " ", r"\!": "", "'": "′", r"\_": "_"}
+    | {
+        r"\varepsilon": "ε",
+        r"\epsilon": "ϵ",
+        r"\varphi": "φ",
+        r"\vartheta": "ϑ",
+        r"\ell": "ℓ",
+        r"\cdot": "·",
+        r"\odot": "⊙",
+    }
+    | {
+        r"\sum": "∑",
+        r"\prod": "∏",
+        r"\int": "∫",
+        r"\leftarrow": "←",
+        r"\sim": "~",
+        r"\ne": "≠",
+        r"\mid": "|",
+        r"\top": "ᵀ",
+        "-": "−",
+    }
+    | {
+        r"\quad": "   ",
+        r"\qquad": "      ",
+        r"\,": " ",
+        r"\;": " ",
+        r"\:": " ",
+        r"\ ": " ",
+        r"\!": "",
+        "'": "′",
+        r"\_": "_",
+    }
     | dict.fromkeys((r"\left", r"\right", *NOT_NEEDED), "")
 )
 ACCENTS = {r"\bar": "\u0304", r"\tilde": "\u0303", r"\hat": "\u0302"}
@@ -161,7 +199,9 @@ def plain(tokens):
         token = rest.pop(0)
         if isinstance(token, Group):
             inner = plain(token)
-            out += {"{": inner, r"\lVert": f"‖{inner}‖", r"\lvert": f"|{inner}|"}.get(token.open, f"{token.open}{inner}{BRACKETS[token.open]}")
+            out += {"{": inner, r"\lVert": f"‖{inner}‖", r"\lvert": f"|{inner}|"}.get(
+                token.open, f"{token.open}{inner}{BRACKETS[token.open]}"
+            )
         elif token in FRACTIONS:
             out += f"{in_brackets(plain(argument(rest)))}/{in_brackets(plain(argument(rest)))}"
         elif token == r"\sqrt":
@@ -190,6 +230,13 @@ def moved(text, signs, mark):
     return mark + (text if len(text) == 1 else f"{{{text}}}")
 
 
+def columns(text):
+    """How wide the text is in a terminal, where an accent takes no room."""
+    return sum(not "\u0300" <= sign <= "\u036f" for sign in text)
+
+
 def in_brackets(text):
     """Brackets around what is more than one letter with what hangs on it."""
+    if text.startswith("√(") and text.find(")") == len(text) - 1:
+        return text
     return f"({text})" if any(sign in text for sign in " +−·/=") or "√" in text[1:] else text

@@ -1,7 +1,7 @@
 r"""Code beside its equations: `minidiff.read(DDIMScheduler.step)`.
 
-In a notebook a table of two columns, the equations typeset on the left; in a terminal text. With a function that samples, the lines
-show their values at one of its steps.
+In a notebook a table of two columns, the equations typeset on the left; in a terminal text. With a function that
+samples, the lines show their values at one of its steps.
 """
 
 import ast
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import torch
 
 from minidiff.papers.pairs import STATEMENTS, Pair, find_pairs
-from minidiff.papers.typeset import picture, unicode_text
+from minidiff.papers.typeset import columns, picture, unicode_text
 
 WIDE = 150  # columns of a terminal in which two columns of text fit
 
@@ -26,10 +26,10 @@ def read(obj, run=None, step=None):
 
     Args:
         obj: a module, class, function, method or property, of this package or your own.
-        run: a function without arguments that makes the code run, such as `lambda: pipe(num_inference_steps=20)`; then each paired
-            line shows what it computed.
-        step: at which of the times that the code ran through its lines, from 0, the first; a call begins a new one, and so does a
-            line that is reached again, as in a loop.
+        run: a function without arguments that makes the code run, such as `lambda: pipe(num_inference_steps=20)`; then
+            each paired line shows what it computed.
+        step: at which of the times that the code ran through its lines, from 0, the first; a call begins a new one,
+            and so does a line that is reached again, as in a loop.
     Returns:
         Reading, which shows itself in a notebook and prints as text.
     Raises:
@@ -40,10 +40,14 @@ def read(obj, run=None, step=None):
     code = Source(obj)
     if run is None:
         if step is not None:
-            raise ValueError("step is given without run: pass a function that samples, as in read(obj, run=lambda: pipe(), step=3)")
+            raise ValueError(
+                "step is given without run: pass a function that samples, as in read(obj, run=lambda: pipe(), step=3)"
+            )
         return Reading(code.name, code.summary, code.rows())
     if not callable(run):
-        raise TypeError(f"run is a {type(run).__name__}; allowed is a function without arguments, such as lambda: pipe()")
+        raise TypeError(
+            f"run is a {type(run).__name__}; allowed is a function without arguments, such as lambda: pipe()"
+        )
     values, count = values_at(code, run, 0 if step is None else step)
     return Reading(code.name, code.summary, code.rows(values), f"step {step or 0} of 0 to {count - 1}")
 
@@ -102,24 +106,31 @@ class Reading:
 
 
 CELL = "text-align:left;vertical-align:top;background:transparent;padding:3px 8px;border:none"
-CODE = "margin:0;padding:0;white-space:pre-wrap;overflow-wrap:anywhere;background:transparent;color:inherit;font-size:12px;line-height:1.4"
+CODE = (
+    "margin:0;padding:0;white-space:pre-wrap;overflow-wrap:anywhere;background:transparent;color:inherit;"
+    "font-size:12px;line-height:1.4"
+)
 
 
 def html_row(row):
     line = ";border-top:1px solid rgba(128,128,128,.35)" if row.pairs else ""
     left = "".join(
-        f'<div style="font-size:11px;opacity:.75">{html.escape(f"{pair.key} {pair.place}".strip())}</div>{picture(pair.tex)}'
+        f'<div style="font-size:11px;opacity:.75">{html.escape(source_of(pair))}</div>{picture(pair.tex)}'
         for pair in row.pairs
     )
-    values = "".join(f'<div style="font-size:12px"><i>{html.escape(value)}</i></div>' for value in row.values)
+    values = "".join(f'<div style="font-size:12px"><i>→ {html.escape(value)}</i></div>' for value in row.values)
     return (
         f'<tr style="background:transparent"><td style="{CELL}{line}">{left}</td>'
-        f'<td style="{CELL}{line}"><pre style="{CODE}">{html.escape(row.code)}</pre>{values}</td></tr>'
+        f'<td style="{CELL}{line}"><pre style="{CODE}">{html.escape(row.code.rstrip())}</pre>{values}</td></tr>'
     )
 
 
 def equations_as_text(row):
-    return [f"{pair.key} {pair.place}".strip() + ":  " + unicode_text(pair.tex) for pair in row.pairs]
+    return [f"{source_of(pair)}:  {unicode_text(pair.tex)}" for pair in row.pairs]
+
+
+def source_of(pair):
+    return f"{pair.key} {pair.place}".strip()
 
 
 def one_column(row, width):
@@ -128,7 +139,9 @@ def one_column(row, width):
     above = [
         line
         for equation in equations_as_text(row)
-        for line in textwrap.wrap(equation, max(width, 40), initial_indent=f"{margin}│ ", subsequent_indent=f"{margin}│     ")
+        for line in textwrap.wrap(
+            equation, max(width, 40), initial_indent=f"{margin}│ ", subsequent_indent=f"{margin}│     "
+        )
     ]
     return above + row.code.split("\n") + [f"{margin}→ {value}" for value in row.values]
 
@@ -136,17 +149,14 @@ def one_column(row, width):
 def two_columns(row, width):
     """Equations on the left of their code, values below it."""
     room = width * 2 // 5
-    left = [line for equation in equations_as_text(row) for line in textwrap.wrap(equation, room, subsequent_indent="    ")]
+    left = [
+        line for equation in equations_as_text(row) for line in textwrap.wrap(equation, room, subsequent_indent="    ")
+    ]
     margin = " " * (len(row.code) - len(row.code.lstrip()))
     right = row.code.split("\n") + [f"{margin}→ {value}" for value in row.values]
     height = max(len(left), len(right))
     left, right = (column + [""] * (height - len(column)) for column in (left, right))
     return [f"{a}{' ' * (room - columns(a))} │ {b}".rstrip() for a, b in zip(left, right)]
-
-
-def columns(text):
-    """How wide the text is in a terminal, where an accent takes no room."""
-    return sum(not "\u0300" <= sign <= "\u036f" for sign in text)
 
 
 class Source:
@@ -167,7 +177,9 @@ class Source:
             lines, first = inspect.getsourcelines(target)
             self.filename = inspect.getsourcefile(target) or inspect.getfile(target)
         except (OSError, TypeError):
-            raise OSError(f"the source of {obj!r} is not to be found; it must lie in a file, or in a cell of this notebook") from None
+            raise OSError(
+                f"the source of {obj!r} is not to be found; it must lie in a file, or in a cell of this notebook"
+            ) from None
         self.first = max(first, 1)
         self.lines = textwrap.dedent("".join(lines)).rstrip("\n").split("\n")
         self.margin = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
@@ -195,12 +207,15 @@ class Source:
                 rows.append(Row("\n".join(self.lines[number - 1 : end]), self.pairs[line], values.get(line, [])))
                 between, number = [], end
             elif number not in gone:
-                between.append(self.lines[number - 1] + " ..." * (number + 1 in gone and number in self.docstrings()))
+                between.append(
+                    self.lines[number - 1] + ' ..."""' * (number + 1 in gone and number in self.docstrings())
+                )
             number += 1
         rows += [Row("\n".join(between))] if any(map(str.strip, between)) else []
-        for row in rows:
-            row.code = row.code.strip("\n")
-        return rows
+        return [
+            Row(row.code.strip("\n") + "\n" * (row.code.endswith("\n") and row is not rows[-1]), row.pairs, row.values)
+            for row in rows
+        ]
 
     def left_out(self):
         """Numbers of lines that are not shown: the comments of pairs, and of a docstring all but its first line."""
@@ -213,7 +228,11 @@ class Source:
         for node in ast.walk(self.tree):
             body = getattr(node, "body", None)
             first = body[0] if isinstance(body, list) and body else None
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 found[first.lineno] = first.end_lineno
         return found
 
@@ -226,15 +245,21 @@ def readable(obj):
         return obj
     if inspect.isfunction(obj) or inspect.ismethod(obj):
         return inspect.unwrap(getattr(obj, "__func__", obj))
-    hint = f"; its class or one of its methods can, as in read({type(obj).__name__})" if not inspect.isroutine(obj) else ""
-    raise TypeError(f"{obj!r:.60} cannot be read: allowed is a module, a class, a function or a method written in Python{hint}")
+    hint = (
+        f"; its class or one of its methods can, as in read({type(obj).__name__})" if not inspect.isroutine(obj) else ""
+    )
+    raise TypeError(
+        f"{obj!r:.60} cannot be read: allowed is a module, a class, a function or a method written in Python{hint}"
+    )
 
 
 def described(target):
     """(name, summary): the first line of the module's documentation, which is its paper, and of the object's own."""
     module = target if inspect.ismodule(target) else inspect.getmodule(target)
     name = target.__name__ if module is target else f"{getattr(module, '__name__', '?')}.{target.__qualname__}"
-    documents = [inspect.getdoc(module)] if module is target or module is None else [inspect.getdoc(module), target.__doc__]
+    documents = (
+        [inspect.getdoc(module)] if module is target or module is None else [inspect.getdoc(module), target.__doc__]
+    )
     firsts = [inspect.cleandoc(document).split("\n")[0] for document in documents if document]
     return name, list(dict.fromkeys(firsts))
 
@@ -254,7 +279,9 @@ def values_at(code, run, step):
     if not count:
         raise ValueError(f"run() did not reach a paired line of {code.name}: let it call what it is to show")
     if not 0 <= step < count:
-        raise ValueError(f"step is {step}; the run went through {code.name} {count} times, so allowed is 0 to {count - 1}")
+        raise ValueError(
+            f"step is {step}; the run went through {code.name} {count} times, so allowed is 0 to {count - 1}"
+        )
     found = {}
     for steps in recorder.steps.values():
         found |= steps[step] if step < len(steps) else {}

@@ -171,6 +171,8 @@ def test_a_pipeline_of_ones_own(tmp_path):
     own.save_pretrained(tmp_path / "own")
     assert json.loads((tmp_path / "own" / "model_index.json").read_text())["unet"] == [None, None]
     assert DiffusionPipeline.from_pretrained(tmp_path / "own").unet is None
+    CopiedPipeline(None).save_pretrained(tmp_path / "own")  # null is there, though it is nothing
+    assert DiffusionPipeline.from_pretrained(tmp_path / "own").scheduler is None
 
 
 def write_index(folder, **entries):
@@ -202,7 +204,9 @@ def test_classes_that_we_do_not_have(saved, pipe, entry):
     assert DiffusionPipeline.from_pretrained(saved, unet=pipe.unet).unet is pipe.unet
 
 
-@pytest.mark.parametrize("name", ["FluxPipeline", "UNet2DModel", None, ["pipeline", "MyPipeline"], "DiffusionPipeline"])
+@pytest.mark.parametrize(
+    "name", ["FluxPipeline", "UNet2DModel", None, ["pipeline", "MyPipeline"], "DiffusionPipeline", "zoo"]
+)
 def test_pipelines_that_we_do_not_have(saved, name):
     write_index(saved, _class_name=name)
     with pytest.raises(ValueError, match="which minidiff does not have; it has .*DDPMPipeline"):
@@ -287,6 +291,8 @@ def test_bad_arguments_are_refused_before_any_work(pipe, monkeypatch, bad, messa
 
 def test_check_call_can_check_the_count_and_other_output_types(pipe):
     pipe.check_call(2, [seeded(), seeded()], "latent", 5, output_types=("pil", "latent"))
+    with pytest.raises(ValueError, match="generator is a list of 2; allowed is one a sample, so 3"):
+        pipe.check_call(3, [seeded(), seeded()], "pil")
     for count in (0, "3", 2.5):
         with pytest.raises(ValueError, match="num_inference_steps is .*; allowed is a whole number"):
             pipe.check_call(1, None, "pil", count)

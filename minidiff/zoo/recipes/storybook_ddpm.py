@@ -8,14 +8,17 @@ import torch
 
 from minidiff.models.unet_2d import UNet2DModel
 from minidiff.noise import randn
+from minidiff.pipelines.ddim import DDIMPipeline
 from minidiff.pipelines.ddpm import DDPMPipeline
 from minidiff.schedulers.ddpm import DDPMScheduler
 from minidiff.zoo import world
+from minidiff.zoo.evaluator import evaluate
+from minidiff.zoo.recipes import claims
 from minidiff.zoo.recipes.training import TrainingRecipe
 
 
 class Recipe(TrainingRecipe):
-    name, seed, steps, batch_size = "storybook-ddpm", 0, 11_000, 32
+    name, seed, steps, batch_size = "storybook-ddpm", 0, 14_000, 32
     learning_rate, warmup, ema_decay = 1.5e-3, 500, 0.9993
     drawings = 50_000
 
@@ -57,3 +60,25 @@ class Recipe(TrainingRecipe):
 
     def save(self, network, folder):
         DDPMPipeline(network.half(), self.scheduler).save_pretrained(folder)
+
+    def measure(self, folder):
+        """What 2,000 samples are worth, and the claims of the papers that use these weights."""
+        return {"quality": self.quality(folder), "claims": claims.measure(folder)}
+
+    def quality(self, folder, samples=2_000, steps=50):
+        """`zoo.evaluate` for DDIM's samples against all training drawings; and how even the classes are.
+
+        `evenness` holds, by attribute, the least and the largest ratio of a value's share in the samples to that in the drawings.
+        """
+        pipe = DDIMPipeline.from_pretrained(folder)
+        pipe.set_progress_bar_config(disable=True)
+        draw = lambda k: pipe(100, torch.Generator().manual_seed(k), num_inference_steps=steps, output_type="pt").images
+        quality = evaluate(torch.cat([draw(k) for k in range(samples // 100)]), drawings=self.drawings)
+
+        _, shown = world.training_set(self.drawings, seed=self.seed, size=8)
+        quality["steps"], quality["evenness"] = steps, {}
+        for attribute, values in world.ATTRIBUTES.items():
+            share = {value: sum(row[attribute] == value for row in shown) / len(shown) for value in values}
+            ratios = [quality["frequencies"][attribute][value] / share[value] for value in values]
+            quality["evenness"][attribute] = {"least": min(ratios), "most": max(ratios)}
+        return quality

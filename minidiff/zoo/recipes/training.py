@@ -4,8 +4,11 @@ Everything random in step k is drawn from a generator seeded with (seed, k), so 
 had never stopped.
 """
 
+import json
 import math
 import os
+import sys
+import textwrap
 import time
 from contextlib import nullcontext
 from copy import deepcopy
@@ -129,3 +132,40 @@ def load_checkpoint(file, network, ema, optimizer):
     ema.load_state_dict(state["ema"])
     optimizer.load_state_dict(state["optimizer"])
     return state["step"], state["seconds"], state["smooth"]
+
+
+def finish(recipe, out, device="cpu", steps=None):
+    """Train, save the weights in `out`, measure them, and write both down. Returns the measures; arguments as for `train`."""
+    network, run = train(recipe, out, device, steps)
+    recipe.save(network, Path(out))
+    measures = recipe.measure(Path(out))
+    write_report(Path(out), recipe, run, measures)
+    return measures
+
+
+def write_report(folder, recipe, run, measures):
+    """Write `measures.json` and a `README.md` for people into a folder of weights."""
+    (folder / "measures.json").write_text(json.dumps({"run": run, "measures": measures}, indent=2) + "\n", encoding="utf-8")
+    about = textwrap.dedent(sys.modules[type(recipe).__module__].__doc__).strip()
+    lines = [f"# {recipe.name}", "", about, "", f"Trained by `minidiff train {recipe.name}`:", "", "| | |", "|---|---|"]
+    lines += [f"| {key.replace('_', ' ')} | {value} |" for key, value in run.items()]
+    lines += ["", "What came of it; a share in brackets has its 95 % interval beside it:", "", "| | |", "|---|---|"]
+    lines += [f"| {key} | {value} |" for key, value in flat(measures)]
+    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def flat(measures, before=""):
+    """(name, value as text) of all measures, those in nested dicts too."""
+    for key, value in measures.items():
+        name = f"{before}{str(key).replace('_', ' ')}"
+        if isinstance(value, dict):
+            yield from flat(value, f"{name}: ")
+        else:
+            yield name, shown(value)
+
+
+def shown(value):
+    if isinstance(value, list | tuple):
+        first, *interval = map(shown, value)
+        return f"{first} ({' to '.join(interval)})"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,7 @@
+"""`python -m minidiff`, the same as `minidiff`."""
+
+import sys
+
+from minidiff.cli import main
+
+sys.exit(main())

@@ -1,0 +1,221 @@
+"""The command `minidiff`: a tour, pictures, lessons, the checked pairs, the ledger, training."""
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from minidiff.zoo.catalogue import CATALOGUE
+
+EPILOG = """\
+start here:
+  minidiff tour                      one gallery from all pipelines, in a minute
+  minidiff lessons                   the course, in JupyterLab
+  minidiff generate ddim --seed 7    pictures of your own
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        """One line, exit status 2."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(arguments=None):
+    """Run the command line; returns the exit status: 0, 1 if a check failed, 2 for a wrong argument."""
+    arguments = parser().parse_args(arguments)
+    try:
+        return arguments.run(arguments) or 0
+    except (ValueError, FileNotFoundError, FileExistsError, ImportError) as error:
+        print(f"minidiff {arguments.command}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return 130
+
+
+def parser():
+    top = Parser(
+        prog="minidiff",
+        description="The first generation of diffusion models, each line beside the equation it implements.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name, run, text):
+        sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        sub.set_defaults(run=run)
+        return sub
+
+    sub = command("tour", tour, "draw with every pipeline and lay the pictures out in one gallery")
+    add_seed(sub)
+    add_device(sub)
+    sub.add_argument("--out", type=Path, default=Path("minidiff-tour.png"), metavar="FILE", help="default %(default)s")
+
+    sub = command("generate", generate, "draw pictures with one pipeline")
+    sub.add_argument("pipeline", metavar="PIPELINE", choices=CATALOGUE, help=f"one of {', '.join(CATALOGUE)}")
+    sub.add_argument("--steps", type=positive, metavar="N", help="steps of the sampler; the pipeline's choice if absent")
+    add_seed(sub)
+    sub.add_argument("--batch", type=positive, default=1, metavar="B", help="how many pictures (default %(default)s)")
+    sub.add_argument("--weights", metavar="WHERE", help="a name in the zoo, a folder, or a Hub id")
+    add_device(sub)
+    sub.add_argument("--out", type=Path, metavar="FILE", help="default minidiff-PIPELINE-SEED.png")
+
+    sub = command("lessons", lessons, "copy the lessons' notebooks and open them in JupyterLab")
+    sub.add_argument("folder", nargs="?", type=Path, default=Path("minidiff-lessons"), metavar="FOLDER")
+    sub.add_argument("--copy-only", action="store_true", help="do not open JupyterLab")
+
+    sub = command("pairs", pairs, "check every line of arithmetic against the equation beside it")
+    sub.add_argument("--letters", action="store_true", help="print the glossary of letters instead")
+
+    sub = command("ledger", ledger, "where paper, original code and diffusers disagree")
+    sub.add_argument("name", nargs="?", metavar="NAME", help="one entry only")
+
+    sub = command("train", train, "train the zoo's weights again; goes on where a stopped run left off")
+    sub.add_argument("name", metavar="NAME", help="such as storybook-ddpm")
+    sub.add_argument("--steps", type=positive, metavar="N", help="fewer steps, to try it out")
+    add_device(sub)
+    sub.add_argument("--out", type=Path, metavar="FOLDER", help="default ./NAME")
+    return top
+
+
+def add_seed(sub):
+    sub.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed, the same pictures (default 0)")
+
+
+def add_device(sub):
+    sub.add_argument("--device", metavar="D", help='"cpu" or "cuda"; a GPU is taken if there is one')
+
+
+def positive(text):
+    value = int(text) if text.isdigit() else 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return value
+
+
+def chosen_device(name):
+    import torch
+
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"--device is {name!r}, which this machine does not have: {str(error).splitlines()[0]}") from None
+    return name
+
+
+def load(name, weights, device):
+    """The pipeline that CATALOGUE[name] describes, with the given weights or its own from the zoo."""
+    import minidiff
+
+    weights = weights or CATALOGUE[name].weights
+    source = minidiff.zoo.path(weights) if weights in minidiff.zoo.names() else weights
+    return getattr(minidiff, CATALOGUE[name].pipeline).from_pretrained(source).to(device)
+
+
+def draw(name, weights, device, seed, batch, call):
+    """(PIL images, seconds): the time is the sampler's alone, without loading."""
+    import torch
+
+    pipe = load(name, weights, device)
+    pipe.set_progress_bar_config(desc=f"{name:>6}", leave=True)
+    started = time.perf_counter()
+    images = pipe(batch_size=batch, generator=torch.Generator().manual_seed(seed), **call).images
+    return images, time.perf_counter() - started
+
+
+def tour(arguments):
+    from minidiff.zoo.gallery import sheet, stack
+
+    device, sheets = chosen_device(arguments.device), []
+    for name, entry in CATALOGUE.items():
+        images, seconds = draw(name, None, device, arguments.seed, 16, entry.call)
+        steps = f"{entry.call['num_inference_steps']} steps, {len(images)} pictures, {seconds:.1f} s"
+        sheets.append((f"{name.upper()}: {entry.task}", steps, sheet(images)))
+    stack(sheets).save(arguments.out)
+    for caption, remark, _ in sheets:
+        print(f"{caption} ({remark})")
+    print(f"The gallery is {arguments.out}. How it was drawn: minidiff lessons")
+
+
+def generate(arguments):
+    from minidiff.zoo.gallery import sheet
+
+    call = dict(CATALOGUE[arguments.pipeline].call)
+    if arguments.steps:
+        call["num_inference_steps"] = arguments.steps
+    device, out = chosen_device(arguments.device), arguments.out
+    out = out or Path(f"minidiff-{arguments.pipeline}-{arguments.seed}.png")
+    images, seconds = draw(arguments.pipeline, arguments.weights, device, arguments.seed, arguments.batch, call)
+    (images[0] if len(images) == 1 else sheet(images, size=max(images[0].size))).save(out)
+    print(f"{out}: {len(images)} picture{'s' * (len(images) > 1)} of {images[0].width}x{images[0].height}, {seconds:.1f} s")
+
+
+def lessons(arguments):
+    source, folder = lessons_folder(), arguments.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    for notebook in sorted(source.glob("*.ipynb")):
+        print(f"{copy_unless_changed(notebook, folder)}")
+    if arguments.copy_only:
+        return
+    if shutil.which("jupyter-lab", path=str(Path(sys.executable).parent)) is None and shutil.which("jupyter-lab") is None:
+        raise ImportError("JupyterLab is not installed: pip install 'minidiff[lessons]'. The notebooks are copied.")
+    return subprocess.call([sys.executable, "-m", "jupyterlab", "00_start_here.ipynb"], cwd=folder)
+
+
+def lessons_folder():
+    """Where the notebooks lie: beside the package in a checkout, inside it when installed from a wheel."""
+    package = Path(__file__).parent
+    for folder in (package.parent / "lessons", package / "lessons"):
+        if any(folder.glob("*.ipynb")):
+            return folder
+    raise FileNotFoundError("the lessons are not installed with this package")
+
+
+def copy_unless_changed(notebook, folder):
+    """Copy a notebook to `folder`, never over one that somebody worked in; a line that says what was done.
+
+    A hidden file beside the copies remembers what each looked like when it was copied.
+    """
+    target, note = folder / notebook.name, folder / f".{notebook.stem}.copied"
+    new = notebook.read_bytes()
+    if target.exists() and target.read_bytes() != new:
+        if not note.exists() or note.read_text() != digest(target.read_bytes()):
+            return f"{target}: kept, it was changed"
+    target.write_bytes(new)
+    note.write_text(digest(new))
+    return f"{target}: copied"
+
+
+def digest(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def pairs(arguments):
+    from minidiff.papers import letters, report
+
+    if arguments.letters:
+        return print(letters.glossary())
+    return report.run()
+
+
+def ledger(arguments):
+    from minidiff.papers import ledger
+
+    return ledger.run(arguments.name)
+
+
+def train(arguments):
+    from minidiff.zoo.recipes import recipe
+    from minidiff.zoo.recipes.training import finish
+
+    chosen = recipe(arguments.name)
+    out = arguments.out or Path(arguments.name)
+    finish(chosen, out, chosen_device(arguments.device), arguments.steps)
+    print(f"The weights are in {out}.")

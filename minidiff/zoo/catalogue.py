@@ -1,0 +1,50 @@
+"""Which pipelines there are, what each is for, and how it shows itself with weights from the zoo."""
+
+from typing import NamedTuple
+
+
+class Entry(NamedTuple):
+    """One pipeline.
+
+    Fields:
+        pipeline: its class, a public name of the package.
+        paper, task, lesson: for people.
+        weights: the weights in the zoo that it runs with.
+        call: arguments of its call in the tour, and the defaults of `minidiff generate`.
+    """
+
+    pipeline: str
+    paper: str
+    task: str
+    lesson: str
+    weights: str
+    call: dict
+
+
+# Pipelines go by their module's name.
+CATALOGUE = {
+    "ddpm": Entry(
+        "DDPMPipeline",
+        "Ho, Jain & Abbeel 2020, arXiv:2006.11239",
+        "pictures, ancestral sampling",
+        "01_ddpm",
+        "storybook-ddpm",
+        {"num_inference_steps": 250},
+    ),
+    "ddim": Entry(
+        "DDIMPipeline",
+        "Song, Meng & Ermon 2021, arXiv:2010.02502",
+        "pictures, few steps, no noise but the first",
+        "02_ddim",
+        "storybook-ddpm",
+        {"num_inference_steps": 50},
+    ),
+    "pndm": Entry(
+        "PNDMPipeline",
+        "Liu, Ren, Lin & Zhao 2022, arXiv:2202.09778",
+        "pictures, few steps, higher order",
+        "03_pndm",
+        "storybook-ddpm",
+        {"num_inference_steps": 20},
+    ),
+}

@@ -1,0 +1,365 @@
+r"""What the papers of DDIM and PNDM claim, measured on storybook-ddpm: a thousand pictures for measures.json, a few for
+a lesson.
+
+Denoising Diffusion Implicit Models. Song, Meng & Ermon 2021, arXiv:2010.02502, table 1 (fewer steps), section 5.3
+(interpolation) and table 2 (reconstruction). Pseudo Numerical Methods for Diffusion Models on Manifolds. Liu, Ren, Lin
+& Zhao 2022, arXiv:2202.09778, section 4 (more from as many calls of the network).
+
+All samplers start from the same noises x_T, so they are compared picture by picture. An interval is a bootstrap one, of
+95 %: pictures are resampled, and for a difference the same ones on both sides.
+"""
+
+import json
+import time
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from minidiff import zoo
+from minidiff.noise import randn
+from minidiff.pipelines.ddim import DDIMPipeline
+from minidiff.pipelines.ddpm import DDPMPipeline
+from minidiff.pipelines.pndm import PNDMPipeline
+from minidiff.schedulers.ddim import DDIMScheduler
+from minidiff.schedulers.ddpm import DDPMScheduler
+from minidiff.schedulers.pndm import PNDMScheduler
+from minidiff.zoo import evaluator, world
+
+STEPS = (10, 20, 50, 100)  # the columns of DDIM's tables
+BATCH = 100  # pictures drawn at a time
+RESAMPLES = 1000
+DRAWINGS = 64  # at most, for the reconstruction
+CURVES = 100  # at most, whose ends are looked for with many calls
+
+
+def measure(folder, samples=1000):
+    """All claims, large: about twelve minutes on two cores.
+
+    Args:
+        folder: of storybook-ddpm, or what else `DDPMPipeline.from_pretrained` takes.
+        samples: pictures a sampler; 16 to try it out.
+    Returns:
+        dict that JSON can hold: the results of the functions below by their names, and how long it took.
+    """
+    pipe, started = DDPMPipeline.from_pretrained(folder), time.monotonic()
+    with tqdm(desc="claims", unit=" calls", unit_scale=True, mininterval=5) as bar:
+        results = {
+            "ddim_against_ddpm": ddim_against_ddpm(pipe, samples, bar=bar)[0],
+            "pndm_against_ddim": pndm_against_ddim(pipe, samples, bar=bar)[0],
+            "encoding": encoding(pipe, min(samples, DRAWINGS), bar=bar)[0],
+            "interpolation": interpolation(pipe, samples, bar=bar)[0],
+        }
+    return results | {"minutes": round((time.monotonic() - started) / 60, 1)}
+
+
+def measured(name="storybook-ddpm"):
+    """dict: what `measure` found, out of the measures.json beside the weights.
+
+    Raises:
+        FileNotFoundError: these weights were not measured.
+    """
+    file = zoo.path(name) / "measures.json"
+    claims = json.loads(file.read_text()).get("claims") if file.exists() else None
+    if claims is None:
+        raise FileNotFoundError(f"{file} holds no claims; `minidiff train {name}` measures them after training")
+    return claims
+
+
+# ------------------------------------------------------------------------------------------------------ the claims
+
+
+def ddim_against_ddpm(pipe, samples=1000, steps=STEPS, large=(10,), seed=0, bar=None):
+    r"""DDIM (\eta = 0) draws better pictures than DDPM in as many steps.
+
+    Args:
+        pipe: a pipeline with `unet` and `scheduler`.
+        samples: pictures a row.
+        steps: for both.
+        large: steps at which DDPM's other variance, "fixed_large", is tried too.
+        seed: of the noises.
+        bar: a tqdm bar that counts the network's calls, one a picture.
+    Returns:
+        (result, pictures): a dict that JSON can hold, with "rows" and "comparisons", and {(sampler, steps): (samples,
+        3, H, W) in [0, 1]}. In a row "same" is the share of noises that give the same object as with the most steps:
+        section 5.2, x_T alone says what is to be seen.
+    """
+    x_T = noises(pipe, samples, seed)
+    pictures = {}
+    for N in steps:
+        pictures["DDIM", N] = draw(sampler("DDIM", pipe), x_T, N, seed, bar)
+        pictures["DDPM", N] = draw(sampler("DDPM", pipe), x_T, N, seed, bar)
+        if N in large:
+            pictures["DDPM, large", N] = draw(sampler("DDPM, large", pipe), x_T, N, seed, bar)
+    looked = look_at(pictures)
+    result = judged(looked, [(("DDIM", N), ("DDPM", N)) for N in steps])
+    weights = resamples(samples)
+    for row in result["rows"]:
+        if row["sampler"] in ("DDIM", "DDPM"):
+            here, there = looked[row["sampler"], row["steps"]], looked[row["sampler"], max(steps)]
+            row["same"] = with_interval(weights @ (here.object.argmax(1) == there.object.argmax(1)).double())
+    return result, pictures
+
+
+def pndm_against_ddim(pipe, samples=1000, seed=0, bar=None):
+    r"""PNDM draws better pictures than DDIM with as many calls of the network, and gets closer to the end of the same
+    curve.
+
+    PLMS needs 10 calls for 9 steps, the Runge-Kutta form 19 for 10. PNDM does not clip \hat x_0, so DDIM is tried with
+    and without.
+    Args, Returns: as `ddim_against_ddpm`. "distance" is the root mean square, in levels of 255, between a sampler's
+        pictures and the ends of their curves, found by the Runge-Kutta form with 100 steps, for the first `CURVES` noises.
+    """
+    x_T = noises(pipe, samples, seed)
+    plan = [("DDIM", 10), ("DDIM, no clip", 10), ("PLMS", 9), ("DDIM", 19), ("DDIM, no clip", 19), ("F-PNDM", 10)]
+    pictures = {(name, N): draw(sampler(name, pipe), x_T, N, seed, bar) for name, N in plan}
+    against = [
+        (better, (name, calls))
+        for better, calls in ((("PLMS", 9), 10), (("F-PNDM", 10), 19))
+        for name in ("DDIM", "DDIM, no clip")
+    ]
+    result = judged(look_at(pictures), against)
+
+    ends = draw(sampler("F-PNDM, to the end", pipe), x_T[:CURVES], 100, seed, bar)
+    weights = resamples(len(ends))
+    errors = {
+        key: (drawn[: len(ends)] - ends).mul(255).square().flatten(1).mean(1).double()
+        for key, drawn in pictures.items()
+    }
+    root = {key: (weights @ error).sqrt() for key, error in errors.items()}
+    for row in result["rows"]:
+        row["distance"] = with_interval(root[row["sampler"], row["steps"]])
+    for (one, other), comparison in zip(against, result["comparisons"], strict=True):
+        comparison["distance"] = with_verdict(root[one] - root[other], less_is_better=True)
+    return result | {"curves": len(ends)}, pictures
+
+
+@torch.no_grad()
+def encoding(pipe, samples=DRAWINGS, steps=STEPS, seed=0, bar=None):
+    r"""At \eta = 0 the noise x_T is a code of the picture: from x_0 to x_T and back again the picture stays the same,
+    the more so the smaller the steps.
+
+    Args:
+        samples: drawings, none of which the network was trained on.
+    Returns:
+        (result, pictures): rows with "psnr" in dB, its mean over drawings, and "mse", the paper's measure; pictures
+        {"drawings" or steps: (samples, 3, H, W) in [0, 1]}.
+    """
+    x_0 = drawings(samples, pipe.unet.sample_shape[-1], seed)
+    pictures, rows, weights = {"drawings": x_0 / 2 + 0.5}, [], resamples(samples)
+    for N in steps:
+        scheduler = sampler("DDIM, no clip", pipe).scheduler
+        x_T = encode(pipe.unet, scheduler, x_0, N, bar)
+        pictures[N] = draw(sampler("DDIM, no clip", pipe), x_T, N, seed, bar)
+        mse = (pictures[N] - pictures["drawings"]).square().flatten(1).mean(1).double()  # (samples,)
+        psnr = -10 * torch.log10(mse.clamp(min=1e-10))
+        rows.append({"steps": N, "psnr": with_interval(weights @ psnr), "mse": with_interval(weights @ mse)})
+    return {"samples": samples, "rows": rows}, pictures
+
+
+@torch.no_grad()
+def encode(unet, scheduler, x_0, steps, bar=None):
+    """x_T, (B, C, H, W), whose DDIM picture is about x_0."""
+    scheduler.set_timesteps(steps)
+    x_t = x_0
+    for t in reversed(scheduler.timesteps):
+        x_t = scheduler.inverse_step(unet(x_t, t).sample, t, x_t).prev_sample
+        count(bar, len(x_t))
+    return x_t
+
+
+def interpolation(pipe, samples=1000, steps=10, seed=0, bar=None):
+    """Between two noises lie pictures: along the great circle, and not along the chord, which leaves the sphere of
+    noises.
+
+    Each of `samples` pairs of noises gives one point, at its own u between 0 and 1, so that all pictures are
+    independent.
+    Args, Returns: as `ddim_against_ddpm`.
+    """
+    x_a, x_b = noises(pipe, samples, seed + 1), noises(pipe, samples, seed + 2)
+    u = ((torch.arange(samples) + 0.5) / samples).reshape(-1, 1, 1, 1)
+    paths = {"great circle": slerp(x_a, x_b, u), "chord": (1 - u) * x_a + u * x_b}
+    pictures = {(name, steps): draw(sampler("DDIM", pipe), x_T, steps, seed, bar) for name, x_T in paths.items()}
+    return judged(look_at(pictures), [(("great circle", steps), ("chord", steps))]), pictures
+
+
+def slerp(a, b, u):
+    r"""The point at u, from 0 to 1, of the great circle from a to b; each (B, ...).
+
+    DDIM's appendix D.5 walks so between noises: x = \frac{\sin((1 - u) \theta)}{\sin\theta} a + \frac{\sin(u
+    \theta)}{\sin\theta} b, where \theta is the angle between them.
+    """
+    flat_a, flat_b = a.flatten(1), b.flatten(1)
+    cosine = (flat_a * flat_b).sum(1) / (flat_a.norm(dim=1) * flat_b.norm(dim=1))
+    theta = torch.acos(cosine.clamp(-1, 1)).reshape(-1, *[1] * (a.ndim - 1))  # (B, 1, ...)
+    return (torch.sin((1 - u) * theta) * a + torch.sin(u * theta) * b) / torch.sin(theta)
+
+
+# -------------------------------------------------------------------------------------------------------- drawing
+
+
+def sampler(name, pipe):
+    """A pipeline with the network and the noise levels of `pipe`; ValueError for a name that is not in `SAMPLERS`."""
+    if name not in SAMPLERS:
+        raise ValueError(f"name is {name!r}; allowed are {', '.join(map(repr, SAMPLERS))}")
+    pipeline, scheduler, changes = SAMPLERS[name]
+    return pipeline(pipe.unet, scheduler.from_config(pipe.scheduler.config, **changes))
+
+
+SAMPLERS = {
+    "DDPM": (DDPMPipeline, DDPMScheduler, {"variance_type": "fixed_small"}),
+    "DDPM, large": (DDPMPipeline, DDPMScheduler, {"variance_type": "fixed_large"}),
+    "DDIM": (DDIMPipeline, DDIMScheduler, {"clip_sample": True}),
+    "DDIM, no clip": (DDIMPipeline, DDIMScheduler, {"clip_sample": False}),
+    "PLMS": (PNDMPipeline, PNDMScheduler, {"skip_prk_steps": True}),
+    "F-PNDM": (PNDMPipeline, PNDMScheduler, {"skip_prk_steps": False}),
+    "F-PNDM, to the end": (PNDMPipeline, PNDMScheduler, {"skip_prk_steps": False, "set_alpha_to_one": True}),
+}
+
+
+def noises(pipe, samples, seed):
+    """(samples, C, H, W): x_T from a CPU generator."""
+    if samples < 2:
+        raise ValueError(
+            f"samples is {samples}; allowed is a whole number from 2 on, since one picture says nothing of the next"
+        )
+    return randn((samples, *pipe.unet.sample_shape), torch.Generator().manual_seed(seed))
+
+
+def drawings(samples, size, seed):
+    """(samples, 3, size, size) in [-1, 1]: drawings that no training set holds."""
+    pixels = np.stack(
+        [np.asarray(world.draw(seed=1_000_000 * (seed + 1) + k, size=size).image) for k in range(samples)]
+    )
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def draw(pipe, x_T, steps, seed=0, bar=None):
+    """(n, 3, H, W) in [0, 1]: the pictures of the noises x_T, drawn `BATCH` at a time."""
+
+    def counted(pipe, i, t, tensors):
+        count(bar, len(tensors["latents"]))
+
+    pipe.set_progress_bar_config(disable=True)
+    pictures = []
+    for first in range(0, len(x_T), BATCH):
+        latents = x_T[first : first + BATCH]
+        pictures += pipe(
+            batch_size=len(latents),
+            generator=torch.Generator().manual_seed(1000 * seed + first),  # DDPM's noises on the way
+            num_inference_steps=steps,
+            output_type="pt",
+            latents=latents,
+            callback_on_step_end=counted,
+        ).images.cpu()
+    return torch.stack(pictures)
+
+
+def count(bar, calls):
+    if bar is not None:
+        bar.update(calls)
+
+
+def calls_of(name, steps):
+    """How often a sampler asks the network."""
+    return steps + {"PLMS": 1, "F-PNDM": 9}.get(name, 0)
+
+
+# -------------------------------------------------------------------------------------------------------- judging
+
+
+def look_at(pictures):
+    """{key: `EvaluatorOutput`} of {key: (n, 3, H, W) in [0, 1]}."""
+    return {key: evaluator.look(evaluator.as_pictures(drawn)[0]) for key, drawn in pictures.items()}
+
+
+def judged(looked, against):
+    """Rows for what the evaluator said of pictures, by (sampler, steps); for each pair of keys in `against`, whether
+    the first is better."""
+    weights = resamples(len(next(iter(looked.values())).features))
+    named = {key: weights @ evaluator.named(said).double() for key, said in looked.items()}
+    frechet = {key: frechet_distances(weights, said.features.double()) for key, said in looked.items()}
+    rows = [
+        {"sampler": name, "steps": N, "calls": calls_of(name, N)}
+        | {"named": with_interval(named[name, N]), "frechet": with_interval(frechet[name, N])}
+        for name, N in looked
+    ]
+    comparisons = [
+        {"better": list(one), "than": list(other), "named": with_verdict(named[one] - named[other])}
+        | {"frechet": with_verdict(frechet[one] - frechet[other], less_is_better=True)}
+        for one, other in against
+    ]
+    return {"samples": weights.shape[1], "rows": rows, "comparisons": comparisons}
+
+
+def resamples(n, draws=RESAMPLES, seed=0):
+    """(1 + draws, n) float64: what each of n pictures weighs, first in the sample itself and then in samples drawn from
+    it."""
+    chosen = torch.randint(n, (draws, n), generator=torch.Generator().manual_seed(seed))
+    counts = torch.zeros(draws, n, dtype=torch.float64).scatter_add_(
+        1, chosen, torch.ones(draws, n, dtype=torch.float64)
+    )
+    return torch.cat([torch.ones(1, n, dtype=torch.float64), counts]) / n
+
+
+def frechet_distances(weights, features):
+    """(rows of weights,): `evaluator.distance_to_world` of features (n, d) that weigh as each row says, all at once."""
+    network, (n, d) = evaluator.evaluator(), features.shape
+    m_w, C_w = network.reference_mean.double(), network.reference_covariance.double()
+    m = weights @ features  # (R, d)
+    squares = (weights @ (features[:, :, None] * features[:, None, :]).reshape(n, d * d)).reshape(-1, d, d)
+    C = (squares - m[:, :, None] * m[:, None, :]) * n / (n - 1)
+    A = evaluator.square_root(C_w)
+    trace = torch.linalg.eigvalsh(A @ C @ A).clamp(min=0).sqrt().sum(1)  # of the root of C C_w
+    return ((m - m_w) ** 2).sum(1) + C.diagonal(dim1=1, dim2=2).sum(1) + C_w.trace() - 2 * trace
+
+
+def with_interval(values):
+    """{"value", "low", "high"} of what `resamples` gave: the sample's own value, and the middle 95 % of the others."""
+    low, high = values[1:].quantile(torch.tensor([0.025, 0.975], dtype=values.dtype)).tolist()
+    return {"value": round(values[0].item(), 6), "low": round(low, 6), "high": round(high, 6)}
+
+
+def with_verdict(differences, less_is_better=False):
+    """As `with_interval`, and "verdict": whether the first was better: "yes", "no", or "within noise" where the
+    interval holds 0."""
+    result = with_interval(differences)
+    sides = (result["high"] < 0, result["low"] > 0)
+    worse, better = sides[::-1] if less_is_better else sides
+    return result | {"verdict": "yes" if better else "no" if worse else "within noise"}
+
+
+# -------------------------------------------------------------------------------------------------------- showing
+
+
+def table(result):
+    """str: the rows of a result as a lesson prints them."""
+    lines = [f"{result['samples']} pictures a row, in brackets the 95 % interval"]
+    for row in result["rows"]:
+        head = (
+            f"{row['sampler']:13} {row['steps']:3} steps {row['calls']:3} calls"
+            if "sampler" in row
+            else f"{row['steps']:3} steps"
+        )
+        cells = [form(row[name]) for name, form in SHOWN.items() if name in row]
+        lines.append("  ".join([head, *cells]))
+    return "\n".join(lines)
+
+
+def verdicts(result, measure="named"):
+    """dict of str to str: what was claimed, and whether it is so: yes, no, or within noise."""
+    return {"{} {} above {} {}".format(*c["better"], *c["than"]): c[measure]["verdict"] for c in result["comparisons"]}
+
+
+def spread(entry, form, scale=1):
+    return "{} [{}, {}]".format(*(format(scale * entry[key], form) for key in ("value", "low", "high")))
+
+
+SHOWN = {
+    "named": lambda entry: f"named {spread(entry, '.0f', 100)} %",
+    "frechet": lambda entry: f"Fréchet {spread(entry, '.2f')}",
+    "same": lambda entry: f"same object {spread(entry, '.0f', 100)} %",
+    "distance": lambda entry: f"distance {spread(entry, '.1f')}",
+    "psnr": lambda entry: f"PSNR {spread(entry, '.1f')} dB",
+    "mse": lambda entry: f"MSE {spread(entry, '.4f')}",
+}

@@ -1,0 +1,59 @@
+"""Holding numbers against those of diffusers, and both against data whose perfect network is known."""
+
+import inspect
+
+import diffusers
+import torch
+
+import minidiff
+from minidiff.zoo.mixture import Mixture
+
+SHAPE = (2, 3, 8, 8)
+
+
+def relative_difference(ours, theirs):
+    """The largest difference, relative to their largest value."""
+    assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
+    return ((ours - theirs).abs().max() / theirs.abs().max()).item()
+
+
+def close(ours, theirs, within=1e-5, what=""):
+    difference = relative_difference(ours, theirs)
+    assert difference <= within, f"{what}: {difference:.1e}"  # NaN is not <= anything
+
+
+def both(name, **config):
+    """Our scheduler of that name and theirs, which gets what it knows."""
+    theirs = getattr(diffusers, name)
+    known = {key: value for key, value in config.items() if key in inspect.signature(theirs).parameters}
+    return getattr(minidiff, name)(**config), theirs(**known)
+
+
+def refusal(argument, value):
+    """The beginning of an error message that names an argument, its value and what is allowed, as a pattern."""
+    return rf"{argument} is {value}; allowed"
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def randn(*shape, seed=0, dtype=None):
+    return torch.randn(shape or SHAPE, generator=seeded(seed), dtype=dtype)
+
+
+def generators(kind):
+    """Two equal ones, since drawing changes them: each None, a generator, or a list of them, one a sample."""
+    make = {"none": lambda: None, "one": seeded, "list": lambda: [seeded(1), seeded(2)]}[kind]
+    return make(), make()
+
+
+def picture_network(scheduler, **options):
+    """A smooth network for samples of SHAPE, with which no rounding error grows."""
+    means = 0.5 * randn(2, 3 * 8 * 8, seed=5)
+    return Mixture(means, [0.25, 0.4], [0.6, 0.4]).as_network(scheduler.alphas_cumprod, SHAPE[1:], **options)
+
+
+def gaussian_network(scheduler, **options):
+    """For data N(0, 0.5^2): a multiple of x, so that `walk` from a 1 ends at the standard deviation of all samples."""
+    return Mixture([[0.0]], [0.5]).as_network(scheduler.alphas_cumprod, **options)

@@ -1,0 +1,215 @@
+"""What the samplers of discrete time share: tables, timesteps, the forward process."""
+
+import numpy as np
+import pytest
+import torch
+from against import both, close, gaussian_network, randn
+
+import minidiff
+from minidiff import DDIMScheduler, DDPMScheduler, PNDMScheduler
+from minidiff.zoo.mixture import walk
+
+NAMES = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")
+SPACINGS = ("leading", "linspace", "trailing")
+EXTRA = (61, 103, 121)  # counts for which trailing has an entry too many in diffusers
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "config",
+    [
+        {},
+        {"beta_start": 0.001, "beta_end": 0.2, "num_train_timesteps": 100},
+        {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012},
+        {"beta_schedule": "squaredcos_cap_v2"},
+        {"beta_schedule": "squaredcos_cap_v2", "num_train_timesteps": 20},
+        {"trained_betas": [0.1, 0.2, 0.7], "num_train_timesteps": 3},
+        {"trained_betas": np.linspace(1e-3, 0.3, 40), "num_train_timesteps": 40},
+    ],
+    ids=lambda config: "-".join(map(str, config)) or "default",
+)
+def test_tables(name, config):
+    ours, theirs = both(name, **config)
+    close(ours.beta, theirs.betas, 1e-6)
+    close(ours.alpha_bar, theirs.alphas_cumprod, 1e-6)
+    assert ours.betas is ours.beta and ours.alphas_cumprod is ours.alpha_bar
+    assert len(ours) == len(theirs) and ours.init_noise_sigma == theirs.init_noise_sigma == 1
+    assert ours.order == theirs.order == 1
+
+
+def test_tables_have_the_default_dtype(monkeypatch):
+    monkeypatch.setattr(torch, "get_default_dtype", lambda: torch.float64)
+    scheduler = DDIMScheduler(beta_schedule="squaredcos_cap_v2")
+    assert scheduler.beta.dtype == scheduler.alpha_bar.dtype == torch.float64
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_before_set_timesteps(name):
+    ours, theirs = both(name)
+    assert ours.num_inference_steps is None
+    same = ours.timesteps is theirs.timesteps is None
+    assert same or torch.equal(ours.timesteps, theirs.timesteps) and ours.timesteps.dtype == torch.int64
+    x = randn()
+    assert ours.scale_model_input(x, 3) is x and ours.scale_model_input(x) is x
+
+
+def timesteps(scheduler, count):
+    scheduler.set_timesteps(count)
+    return scheduler.timesteps.tolist()
+
+
+@pytest.mark.parametrize("name", NAMES[:2])
+@pytest.mark.parametrize("offset", (0, 1))
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_timesteps_of_every_count(name, spacing, offset):
+    ours, theirs = both(name, timestep_spacing=spacing, steps_offset=offset)
+    longer = []
+    for N in range(1, 1001):
+        wanted = timesteps(theirs, N)
+        if wanted[0] > 999:
+            assert (spacing, offset, N) == ("leading", 1, 1000)
+            with pytest.raises(ValueError, match="steps_offset=1 moves the first of num_inference_steps=1000 .* to 1000"):
+                ours.set_timesteps(N)
+            continue
+        if wanted[-1] < 0:
+            longer.append(N)
+        assert timesteps(ours, N) == wanted[:N], N
+    assert len(longer) == (62 if spacing == "trailing" else 0)
+    assert set(EXTRA) <= set(longer) or spacing != "trailing"
+
+
+@pytest.mark.parametrize("T", (7, 40, 999))
+@pytest.mark.parametrize("spacing", SPACINGS)
+def test_timesteps_of_other_lengths(spacing, T):
+    ours, theirs = both("DDIMScheduler", timestep_spacing=spacing, num_train_timesteps=T)
+    for N in range(1, T + 1):
+        assert timesteps(ours, N) == timesteps(theirs, N)[:N]
+
+
+def test_trailing_has_no_extra_timestep():
+    # At timestep -1 diffusers takes the finished sample for one of the noisiest level, the table's last.
+    ours, theirs = both("DDIMScheduler", timestep_spacing="trailing", clip_sample=False)
+    assert timesteps(theirs, 61) == [*timesteps(ours, 61), -1]
+    one = torch.ones(1, 1, dtype=torch.float64)
+    assert walk(ours, gaussian_network(ours), one).item() == pytest.approx(0.4806, abs=1e-4)
+    assert walk(theirs, gaussian_network(theirs), one).item() == pytest.approx(0.0030, abs=1e-4)
+
+
+def test_timesteps_lie_where_they_are_asked_for():
+    for name in NAMES:
+        scheduler = getattr(minidiff, name)()
+        scheduler.set_timesteps(10, device="meta")
+        assert scheduler.timesteps.device.type == "meta" and scheduler.timesteps.dtype == torch.int64
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("count", (0, -1, 1001, 2.0, "3", None, True))
+def test_counts_that_are_refused(name, count):
+    scheduler = getattr(minidiff, name)()
+    scheduler.set_timesteps(10)
+    before = scheduler.timesteps
+    with pytest.raises(ValueError, match=f"num_inference_steps is {count!r}; allowed is a whole number from 1 to 1000"):
+        scheduler.set_timesteps(count)
+    assert scheduler.timesteps is before and scheduler.num_inference_steps == 10
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"beta_schedule": "cosine"}, "beta_schedule is 'cosine'; allowed are 'linear', 'scaled_linear', 'squaredcos"),
+        ({"timestep_spacing": "even"}, "timestep_spacing is 'even'; allowed are 'leading', 'linspace', 'trailing'"),
+        ({"prediction_type": "noise"}, "prediction_type is 'noise'; allowed are 'epsilon'"),
+        ({"num_train_timesteps": 0}, "num_train_timesteps is 0; allowed is a whole number of at least 1"),
+        ({"trained_betas": [0.1, 0.2]}, "trained_betas has 2 entries; allowed are num_train_timesteps=1000"),
+        ({"beta_end": 1.5}, "the betas reach from 0.0001 to 1.5; allowed are values between 0 and 1"),
+        ({"beta_start": 0.0}, "the betas reach from 0 to 0.02"),
+        ({"beta_end": float("nan")}, "the betas reach from"),
+        ({"thresholding": True}, "thresholding is True, a feature of diffusers that minidiff leaves out"),
+        ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr is True"),
+    ],
+)
+def test_configs_that_are_refused(name, config, message):
+    with pytest.raises(ValueError, match=message):
+        getattr(minidiff, name)(**config)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", (torch.float32, torch.float64, torch.float16))
+@pytest.mark.parametrize("t", ([0, 999], [500]))
+def test_add_noise(name, dtype, t):
+    ours, theirs = both(name)
+    arguments = randn(dtype=dtype), randn(seed=1, dtype=dtype), torch.tensor(t)
+    close(ours.add_noise(*arguments), theirs.add_noise(*arguments), 1e-6)
+
+
+def test_add_noise_takes_a_sample_of_any_shape():
+    ours, theirs = both("DDPMScheduler")
+    for shape in ((2,), (2, 5), (2, 3, 4, 5, 6)):
+        x, eps, t = randn(*shape), randn(*shape, seed=1), torch.tensor([3, 700])
+        close(ours.add_noise(x, eps, t), theirs.add_noise(x, eps, t), 1e-6)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("dtype", (torch.float16, torch.float64))
+def test_a_step_keeps_the_dtype(name, dtype):
+    ours, theirs = both(name)
+    for scheduler in (ours, theirs):
+        scheduler.set_timesteps(10)
+    t, v, x = ours.timesteps[0], randn(dtype=dtype), randn(seed=1, dtype=dtype)
+    options = {} if name == "PNDMScheduler" else {"generator": torch.Generator().manual_seed(0)}
+    step = ours.step(v, t, x, **options)
+    options = {} if name == "PNDMScheduler" else {"generator": torch.Generator().manual_seed(0)}
+    close(step.prev_sample, theirs.step(v, t, x, **options).prev_sample, 1e-5 if dtype == torch.float64 else 1e-3)
+    assert step.pred_original_sample.dtype == dtype
+
+
+@pytest.mark.parametrize("kind", (int, float, torch.tensor))
+@pytest.mark.parametrize("name", NAMES)
+def test_a_timestep_may_be_a_number_or_a_tensor(name, kind):
+    scheduler = getattr(minidiff, name)()
+    scheduler.set_timesteps(10)
+    t = int(scheduler.timesteps[0])
+    wanted = scheduler.step(randn(), t, randn(seed=1), **({} if name == "PNDMScheduler" else {"generator": None}))
+    scheduler.set_timesteps(10)
+    torch.manual_seed(0)
+    step = scheduler.step(randn(), kind(t), randn(seed=1))
+    assert torch.equal(step.pred_original_sample, wanted.pred_original_sample)
+
+
+def test_a_timestep_that_is_not_its_turn():
+    ddpm = DDPMScheduler()
+    ddpm.set_timesteps(3)
+    with pytest.raises(ValueError, match=r"timestep is 665; allowed are the entries of timesteps: \[666, 333, 0\]"):
+        ddpm.step(randn(), 665, randn())
+    pndm = PNDMScheduler(skip_prk_steps=True)
+    pndm.set_timesteps(3)
+    with pytest.raises(ValueError, match="timestep is 333; allowed is 666"):
+        pndm.step(randn(), 333, randn())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_tuple_is_theirs(name):
+    ours, theirs = both(name)
+    for scheduler in (ours, theirs):
+        scheduler.set_timesteps(10)
+    arguments = randn(), ours.timesteps[0], randn(seed=1)
+    mine, other = (scheduler.step(*arguments, return_dict=False) for scheduler in (ours, theirs))
+    assert isinstance(mine, tuple) and len(mine) == len(other) == (1 if name == "PNDMScheduler" else 2)
+
+
+def test_a_network_that_predicts_the_same_otherwise_changes_nothing():
+    for other in ("sample", "v_prediction"):
+        for scheduler_class in (DDIMScheduler, DDPMScheduler, PNDMScheduler):
+            if scheduler_class is PNDMScheduler and other == "sample":
+                continue
+            ends = []
+            for prediction_type in ("epsilon", other):
+                scheduler = scheduler_class(prediction_type=prediction_type)
+                scheduler.set_timesteps(12)
+                torch.manual_seed(0)
+                network = gaussian_network(scheduler, prediction_type=prediction_type)
+                ends.append(walk(scheduler, network, torch.ones(1, 1, dtype=torch.float64)))
+            close(ends[0], ends[1], 1e-6, f"{scheduler_class.__name__} {other}")
+
+

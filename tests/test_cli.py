@@ -1,0 +1,99 @@
+"""The command line, as a person types it."""
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from minidiff import zoo
+from minidiff.cli import copy_unless_changed, main, parser
+from minidiff.zoo.catalogue import CATALOGUE
+
+COMMANDS = ("tour", "generate", "lessons", "pairs", "ledger", "train")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_every_option(command, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main([command, "--help"])
+    assert exit.value.code == 0
+    assert f"minidiff {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["paint"], "invalid choice: 'paint'"),
+        (["generate", "ddpn"], "invalid choice: 'ddpn'"),
+        (["generate", "ddim", "--steps", "0"], "'0' is not a whole number from 1 on"),
+        (["generate", "ddim", "--stpes", "5"], "--stpes"),
+        (["generate", "ddim", "--steps", "2000"], "num_inference_steps is 2000"),
+        (["generate", "ddim", "--weights", "no-such-folder-here"], "no-such-folder-here"),
+        (["generate", "ddim", "--device", "abacus"], "--device is 'abacus'"),
+        (["train", "storybook-ddpn"], "storybook-ddpn"),
+        (["ledger", "no such entry"], "no such entry"),
+        ([], "COMMAND"),
+    ],
+)
+def test_a_wrong_argument_gets_one_line_and_status_2(arguments, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(arguments)
+    except SystemExit as exit:
+        status = exit.code
+    error = capsys.readouterr().err
+    error = "\n".join(line for line in error.splitlines() if "it/s" not in line and "%|" not in line)
+    assert status == 2
+    assert said in error and error.count("\n") == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_generate_writes_the_picture_that_the_seed_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["generate", "ddim", "--steps", "4", "--seed", "3", "--device", "cpu"]) == 0
+    assert main(["generate", "ddim", "--steps", "4", "--seed", "3", "--device", "cpu", "--out", "again.png"]) == 0
+    first, again = Image.open("minidiff-ddim-3.png"), Image.open("again.png")
+    assert first.size == (32, 32) and first.tobytes() == again.tobytes()
+    assert main(["generate", "ddim", "--steps", "4", "--batch", "3", "--weights", str(zoo.path("storybook-ddpm"))]) == 0
+    assert Image.open("minidiff-ddim-0.png").width > 3 * 32
+
+
+def test_the_tour_shows_every_pipeline(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for entry in CATALOGUE.values():
+        monkeypatch.setitem(entry.call, "num_inference_steps", 4)
+    assert main(["tour", "--device", "cpu"]) == 0
+    printed = capsys.readouterr().out
+    assert all(f"{name.upper()}: " in printed for name in CATALOGUE)
+    assert Image.open("minidiff-tour.png").height > 200 * len(CATALOGUE)
+
+
+def test_lessons_are_copied_but_never_over_a_changed_one(tmp_path, capsys):
+    assert main(["lessons", str(tmp_path / "mine"), "--copy-only"]) == 0
+    copies = sorted((tmp_path / "mine").glob("*.ipynb"))
+    assert [copy.stem for copy in copies][:4] == ["00_start_here", "01_ddpm", "02_ddim", "03_pndm"]
+    copies[0].write_text("my notes")
+    assert main(["lessons", str(tmp_path / "mine"), "--copy-only"]) == 0
+    assert copies[0].read_text() == "my notes"
+    assert "00_start_here.ipynb: kept, it was changed" in capsys.readouterr().out
+
+
+def test_a_copy_nobody_changed_is_renewed(tmp_path):
+    source, folder = tmp_path / "new" / "a.ipynb", tmp_path / "copies"
+    source.parent.mkdir()
+    folder.mkdir()
+    source.write_text("first edition")
+    copy_unless_changed(source, folder)
+    source.write_text("second edition")
+    copy_unless_changed(source, folder)
+    assert (folder / "a.ipynb").read_text() == "second edition"
+
+
+def test_the_readme_names_every_command_and_pipeline():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    for entry in CATALOGUE.values():
+        row = f"| `{entry.pipeline}` | {entry.paper} | {entry.task} | [{entry.lesson}](lessons/{entry.lesson}.ipynb) | {entry.weights} |"
+        assert row in readme
+    assert set(re.findall(r"`minidiff (\w+)", readme)) <= set(COMMANDS)
+    assert set(COMMANDS) == set(parser()._subparsers._group_actions[0].choices)
