@@ -58,7 +58,9 @@ def parser():
 
     sub = command("generate", generate, "draw pictures with one pipeline")
     sub.add_argument("pipeline", metavar="PIPELINE", choices=CATALOGUE, help=f"one of {', '.join(CATALOGUE)}")
-    sub.add_argument("--steps", type=positive, metavar="N", help="steps of the sampler; the pipeline's choice if absent")
+    sub.add_argument(
+        "--steps", type=positive, metavar="N", help="steps of the sampler; the pipeline's choice if absent"
+    )
     add_seed(sub)
     sub.add_argument("--batch", type=positive, default=1, metavar="B", help="how many pictures (default %(default)s)")
     sub.add_argument("--weights", metavar="WHERE", help="a name in the zoo, a folder, or a Hub id")
@@ -106,7 +108,9 @@ def chosen_device(name):
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"--device is {name!r}, which this machine does not have: {str(error).splitlines()[0]}") from None
+        raise ValueError(
+            f"--device is {name!r}, which this machine does not have: {str(error).splitlines()[0]}"
+        ) from None
     return name
 
 
@@ -154,7 +158,8 @@ def generate(arguments):
     out = out or Path(f"minidiff-{arguments.pipeline}-{arguments.seed}.png")
     images, seconds = draw(arguments.pipeline, arguments.weights, device, arguments.seed, arguments.batch, call)
     (images[0] if len(images) == 1 else sheet(images, size=max(images[0].size))).save(out)
-    print(f"{out}: {len(images)} picture{'s' * (len(images) > 1)} of {images[0].width}x{images[0].height}, {seconds:.1f} s")
+    many = "1 picture" if len(images) == 1 else f"{len(images)} pictures"
+    print(f"{out}: {many} of {images[0].width}x{images[0].height}, {seconds:.1f} s")
 
 
 def lessons(arguments):
@@ -164,7 +169,10 @@ def lessons(arguments):
         print(f"{copy_unless_changed(notebook, folder)}")
     if arguments.copy_only:
         return
-    if shutil.which("jupyter-lab", path=str(Path(sys.executable).parent)) is None and shutil.which("jupyter-lab") is None:
+    if (
+        shutil.which("jupyter-lab", path=str(Path(sys.executable).parent)) is None
+        and shutil.which("jupyter-lab") is None
+    ):
         raise ImportError("JupyterLab is not installed: pip install 'minidiff[lessons]'. The notebooks are copied.")
     return subprocess.call([sys.executable, "-m", "jupyterlab", "00_start_here.ipynb"], cwd=folder)
 

@@ -6,7 +6,7 @@ import diffusers
 import torch
 
 import minidiff
-from minidiff.zoo.mixture import Mixture
+from minidiff.zoo.mixture import Mixture, walk
 
 SHAPE = (2, 3, 8, 8)
 
@@ -55,5 +55,12 @@ def picture_network(scheduler, **options):
 
 
 def gaussian_network(scheduler, **options):
-    """For data N(0, 0.5^2): a multiple of x, so that `walk` from a 1 ends at the standard deviation of all samples."""
+    """For data N(0, 0.5^2): a multiple of x."""
     return Mixture([[0.0]], [0.5]).as_network(scheduler.alphas_cumprod, **options)
+
+
+def std(scheduler, num_inference_steps):
+    """The standard deviation that a deterministic sampler gives data N(0, 0.5^2): where it takes a 1, since it is linear there."""
+    scheduler.set_timesteps(num_inference_steps)
+    network = gaussian_network(scheduler, prediction_type=scheduler.config.prediction_type)
+    return abs(walk(scheduler, network, torch.ones(1, 1, dtype=torch.float64)).item())

@@ -1,7 +1,8 @@
 r"""Self-attention over the pixels of a feature map.
 
-Attention Is All You Need. Vaswani et al., NeurIPS 2017, arXiv:1706.03762: every position asks (Q) all positions (K) and gathers
-what they hold (V). DDPM puts it at one low resolution of its UNet, where far apart pixels would otherwise never meet.
+Attention Is All You Need. Vaswani et al., NeurIPS 2017, arXiv:1706.03762: every position asks (Q) all positions (K)
+and gathers what they hold (V). DDPM puts it at one low resolution of its UNet, where far apart pixels would
+otherwise never meet.
 """
 
 from torch import nn
@@ -13,7 +14,8 @@ class Attention(nn.Module):
 
     Args:
         channels: of x.
-        head_channels: channels of one head; None means a single head. (UNet2DModel's config calls it attention_head_dim.)
+        head_channels: channels of one head; None means a single head. (UNet2DModel's config calls it
+            attention_head_dim.)
         groups, eps: of the GroupNorm.
         output_scale_factor: the sum is divided by it, as in ResnetBlock2D.
     """
@@ -32,9 +34,10 @@ class Attention(nn.Module):
         """(B, C, H, W) -> (B, C, H, W)."""
         h = self.group_norm(x).flatten(2).mT  # (B, HW, C)
         Q, K, V = (self.split(to(h)) for to in (self.to_q, self.to_k, self.to_v))  # (B, heads, HW, d)
+        d = Q.shape[-1]
 
-        # Attention (1)  A = \mathrm{softmax}\left(\frac{QK^\top}{\sqrt{d}}\right) V
-        A = scaled_dot_product_attention(Q, K, V)  # (B, heads, HW, d)
+        # Attention (1)  A = \mathrm{softmax}\left(\frac{QK^\top}{\sqrt d}\right) V
+        A = scaled_dot_product_attention(Q, K, V, scale=d**-0.5)  # (B, heads, HW, d)
         h, s = self.to_out[0](A.transpose(1, 2).flatten(2)).mT.reshape(x.shape), self.output_scale_factor
 
         # ResNet (1)  y = \frac{h + x}{s}
@@ -46,7 +49,7 @@ class Attention(nn.Module):
 
 
 class NoAttention(nn.Module):
-    """Stands where a block type has no attention. Whatever the attention of another block type would look at is left alone."""
+    """Stands where a block type has no attention, and leaves alone what another type's attention would look at."""
 
     def forward(self, x, *context):
         return x

@@ -1,7 +1,7 @@
 r"""How a network is told the time: sinusoids of t, then a small network.
 
-Attention Is All You Need. Vaswani et al., NeurIPS 2017, arXiv:1706.03762, section 3.5. Positions in a sentence there, timesteps here:
-sinusoids of geometrically falling frequency tell neighbouring times apart and stay smooth.
+Attention Is All You Need. Vaswani et al., NeurIPS 2017, arXiv:1706.03762, section 3.5. Positions in a sentence
+there, timesteps here: sinusoids of geometrically falling frequency tell neighbouring times apart and stay smooth.
 """
 
 import math
@@ -18,7 +18,8 @@ def timestep_embedding(t, d, flip_sin_to_cos=False, freq_shift=0):
         t: (B,) times, whole or not.
         d: the number of entries, even.
         flip_sin_to_cos: cosines first. DDPM puts sines first, the networks of latent diffusion cosines.
-        freq_shift: 1 makes the last frequency exactly 1/10000, as DDPM has it; with 0 it stops one step short of it, as in Vaswani et al.
+        freq_shift: 1 makes the last frequency exactly 1/10000, as DDPM has it; with 0 it stops one step short of
+            it, as in Vaswani et al.
     Returns:
         (B, d) float32.
     """

@@ -8,7 +8,8 @@ class Downsample2D(nn.Module):
     """A 3x3 convolution with stride 2: (B, C, H, W) -> (B, C, H/2, W/2).
 
     Args:
-        padding: 1 pads all sides. 0 pads right and below alone, TensorFlow's "SAME", which DDPM's weights were trained with.
+        padding: 1 pads all sides. 0 pads right and below alone, TensorFlow's "SAME", which DDPM's weights were
+            trained with.
     """
 
     def __init__(self, channels, padding=1):

@@ -1,8 +1,8 @@
 r"""The residual block of every UNet and autoencoder here.
 
-Deep Residual Learning for Image Recognition. He, Zhang, Ren & Sun, CVPR 2016, arXiv:1512.03385: a block learns what to add to its
-input. DDPM (arXiv:2006.11239, appendix B) normalises by groups (Wu & He, arXiv:1803.08494), activates with SiLU (arXiv:1710.05941) and
-adds the time between the two convolutions.
+Deep Residual Learning for Image Recognition. He, Zhang, Ren & Sun, CVPR 2016, arXiv:1512.03385: a block learns what
+to add to its input. DDPM (arXiv:2006.11239, appendix B) normalises by groups (Wu & He, arXiv:1803.08494), activates
+with SiLU (arXiv:1710.05941) and adds the time between the two convolutions.
 """
 
 from torch import nn
@@ -13,7 +13,8 @@ class ResnetBlock2D(nn.Module):
     r"""y = (W_s x + F(x, t)) / s, with F two normalised, activated 3x3 convolutions.
 
     Args:
-        in_channels, out_channels: of x and y; W_s is a 1x1 convolution where they differ and the identity where they agree.
+        in_channels, out_channels: of x and y; W_s is a 1x1 convolution where they differ and the identity where
+            they agree.
         temb_channels: width of the time embedding, or None for a block that is not told the time (autoencoders).
         groups, eps: of the two GroupNorms.
         output_scale_factor: s, 1 or (score networks) \sqrt 2, which keeps the variance of a sum.

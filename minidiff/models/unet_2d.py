@@ -1,8 +1,9 @@
 r"""The UNet that predicts the noise in a picture.
 
-Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239, appendix B, after U-Net (Ronneberger,
-Fischer & Brox, arXiv:1505.04597): down to coarse feature maps, where far apart pixels meet, and up again, with what was seen on
-the way down put beside what is drawn on the way up. The time t is told to every residual block.
+Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239, appendix B, after U-Net
+(Ronneberger, Fischer & Brox, arXiv:1505.04597): down to coarse feature maps, where far apart pixels meet, and up
+again, with what was seen on the way down put beside what is drawn on the way up. The time t is told to every
+residual block.
 
 Letters: x_t is `sample` in the public signature, as in diffusers.
 """
@@ -51,7 +52,8 @@ class UNet2DModel(Model):
         attention_head_dim: channels of one attention head; None means a single head.
         norm_num_groups, norm_eps: of every GroupNorm.
     Raises:
-        ValueError: a block type is unknown, the three lists do not have the same length, or channels do not split into groups or heads.
+        ValueError: a block type is unknown, the three lists do not have the same length, or channels do not split
+            into groups or heads.
     """
 
     legacy_names = {
@@ -142,6 +144,8 @@ class UNet2DModel(Model):
     def sample_shape(self):
         """(C, H, W) of one sample, as the network was trained."""
         size = self.config.sample_size
+        if size is None:
+            raise ValueError("sample_size is None; allowed is the height and width of a picture, a number or a pair")
         return (self.config.in_channels, *((size, size) if isinstance(size, int) else size))
 
     def forward(self, sample, timestep, return_dict=True):
@@ -248,10 +252,14 @@ def check_blocks(down_block_types, up_block_types, block_out_channels, groups, h
             raise ValueError(f"{argument} holds {unknown[0]!r}; known are {', '.join(known)}")
         if len(names) != len(block_out_channels):
             raise ValueError(
-                f"{argument} has {len(names)} entries, block_out_channels {len(block_out_channels)}; each level needs one of both"
+                f"{argument} has {len(names)} entries, block_out_channels {len(block_out_channels)}; "
+                "each level needs one of both"
             )
         for c, name in zip(block_out_channels, names if argument == "down_block_types" else reversed(names)):
             if c % groups:
                 raise ValueError(f"block_out_channels holds {c}, which norm_num_groups={groups} does not divide")
             if head_channels and known[name] is Attention and c % head_channels:
-                raise ValueError(f"{argument} wants attention over {c} channels, which attention_head_dim={head_channels} does not divide")
+                raise ValueError(
+                    f"{argument} wants attention over {c} channels, "
+                    f"which attention_head_dim={head_channels} does not divide"
+                )

@@ -112,17 +112,19 @@ def read_package(package, sources):
 @contextlib.contextmanager
 def imported_afresh(package, files, witness):
     """Within it, imports of the package give new modules whose statements report to the witness."""
-    before, dtype = set_aside(package), torch.get_default_dtype()
+    before, dtype, threads = set_aside(package), torch.get_default_dtype(), torch.get_num_threads()
     hook = ImportHook(package, files, witness)
     importlib.invalidate_caches()
     sys.meta_path.insert(0, hook)
     torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)  # the tensors are tiny: more threads would only wait for each other
     try:
         with torch.random.fork_rng(devices=[]):
             yield
     finally:
         sys.meta_path.remove(hook)
         torch.set_default_dtype(dtype)
+        torch.set_num_threads(threads)
         set_aside(package)
         sys.modules.update(before)
 

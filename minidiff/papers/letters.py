@@ -45,7 +45,7 @@ GLOSSARY = (
     ),
     Entry("j", "an index that counts from 0"),
     Entry("k", "an index that counts from 0; in LMS and AB the order of the method"),
-    Entry("m", "an index that counts from 0"),
+    Entry("m", "an index that counts from 0", papers=("LMS",)),
     Entry("s", "an index of time, under a product", papers=("DDPM",)),
     Entry("s", "0.008, which keeps the first betas from vanishing", papers=("IDDPM",)),
     Entry("f_t", "the cosine from which the levels follow", papers=("IDDPM",)),
@@ -94,8 +94,15 @@ GLOSSARY = (
     Entry("d", "the channels of one attention head", "the paper writes d_k", ("Attention", "LDM")),
     Entry("e", "the embedding of the time"),
     Entry(r"\omega_k", "the frequencies of the time embedding"),
-    # Training
+    # Training and measures
     Entry("L", "the loss"),
+    Entry("w", "how much guidance goes beyond the condition; guidance_scale is 1 + w", papers=("CFG",)),
+    Entry("w", "as an index: of the true pictures, the world's", papers=("FID",)),
+    Entry("m", "the mean of the features", papers=("FID",)),
+    Entry("C", "the covariance of the features", papers=("FID",)),
+    Entry("R", "a matrix with the eigenvalues of the root of C C_w", papers=("FID",)),
+    Entry("D", "the matrix whose trace enters the distance", papers=("FID",)),
+    Entry("d", "the squared distance of two normal distributions", papers=("FID",)),
     Entry(r"\pi", "3.14159..."),
 )
 
@@ -117,7 +124,7 @@ def unexplained(pair):
     return sorted({str(letter) for letter in letters if key(letter) not in known})
 
 
-def text(width=120):
+def glossary(width=120):
     """The glossary as lines of text, `width` characters wide."""
     rows = [(unicode_text(entry.tex), entry.letter.name, describe(entry)) for entry in GLOSSARY]
     signs, names = max(columns(row[0]) for row in rows), max(len(row[1]) for row in rows)

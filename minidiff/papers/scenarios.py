@@ -172,6 +172,12 @@ def storybook_ddpm(module):
     module.Recipe().loss(tiny_unet(), (pictures,), torch.Generator().manual_seed(0), 0)
 
 
+@scenario("minidiff.zoo.evaluator")
+def evaluator(module):
+    (m, C), (m_w, C_w) = (module.mean_and_covariance(rand(7, 4) * scale) for scale in (1, 2))
+    module.frechet_distance(m, C, m_w, C_w)
+
+
 def sample(pipeline_class, **options):
     """Draw two pictures of random weights."""
     scheduler = importlib.import_module("minidiff.schedulers.ddpm").DDPMScheduler(**BETAS)

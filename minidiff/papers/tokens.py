@@ -8,8 +8,9 @@ SPACES = {r"\,", r"\;", r"\!", r"\:", r"\ ", r"\left", r"\right", r"\big", r"\Bi
 FONTS = {r"\mathrm", r"\text", r"\operatorname", r"\mathbf", r"\mathcal"}
 ACCENTS = {r"\bar", r"\tilde", r"\hat"}
 GREEK = {
-    *"alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu nu xi pi rho sigma".split(),
-    *"tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega ell".split(),
+    *"alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda mu".split(),
+    *"nu xi pi rho sigma tau upsilon phi varphi chi psi omega ell".split(),
+    *"Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega".split(),
 }
 CODE_NAMES = {"epsilon": "eps", "varepsilon": "vareps", "lambda": "lamda"}  # the letters whose name in code is another
 

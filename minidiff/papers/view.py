@@ -241,10 +241,12 @@ def readable(obj):
     """The module, class or function that `obj` is, freed from decorators."""
     if isinstance(obj, property):
         obj = obj.fget
+    if callable(obj) and not inspect.isclass(obj):
+        obj = inspect.unwrap(obj)
     if inspect.ismodule(obj) or inspect.isclass(obj):
         return obj
     if inspect.isfunction(obj) or inspect.ismethod(obj):
-        return inspect.unwrap(getattr(obj, "__func__", obj))
+        return getattr(obj, "__func__", obj)
     hint = (
         f"; its class or one of its methods can, as in read({type(obj).__name__})" if not inspect.isroutine(obj) else ""
     )

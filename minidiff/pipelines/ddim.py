@@ -14,7 +14,8 @@ class DDIMPipeline(DiffusionPipeline):
 
     Args:
         unet: predicts the noise.
-        scheduler: any scheduler whose config can be read as a DDIMScheduler's, such as a DDPMScheduler; a DDIMScheduler is made from it.
+        scheduler: any scheduler whose config can be read as a DDIMScheduler's, such as a DDPMScheduler; a
+            DDIMScheduler is made from it.
     """
 
     def __init__(self, unet, scheduler):
@@ -45,7 +46,8 @@ class DDIMPipeline(DiffusionPipeline):
             use_clipped_model_output: see `DDIMScheduler.step`.
             output_type: "pil", "np" (B, H, W, C) or "pt" (B, C, H, W), both in [0, 1].
             latents: x_T itself, (B, C, H, W).
-            callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces tensors.
+            callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces
+                tensors.
             callback_on_step_end_tensor_inputs: names out of "latents", "model_output", "pred_original_sample".
         Returns:
             `ImagePipelineOutput`, or the tuple `(images,)`.
@@ -63,7 +65,9 @@ class DDIMPipeline(DiffusionPipeline):
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             eps_theta = self.unet(x_t, t).sample
             step = self.scheduler.step(eps_theta, t, x_t, eta, use_clipped_model_output, generator)
-            x_t = watch(i, t, latents=step.prev_sample, model_output=eps_theta, pred_original_sample=step.pred_original_sample)
+            x_t = watch(
+                i, t, latents=step.prev_sample, model_output=eps_theta, pred_original_sample=step.pred_original_sample
+            )
             if self.interrupt:
                 break
         return ImagePipelineOutput(self.postprocess(x_t, output_type)).as_asked(return_dict)

@@ -41,7 +41,8 @@ class DDPMPipeline(DiffusionPipeline):
             num_inference_steps: how many of the T timesteps are visited.
             output_type: "pil", "np" (B, H, W, C) or "pt" (B, C, H, W), both in [0, 1].
             latents: x_T itself, (B, C, H, W).
-            callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces tensors.
+            callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces
+                tensors.
             callback_on_step_end_tensor_inputs: names out of "latents", "model_output", "pred_original_sample".
         Returns:
             `ImagePipelineOutput`, or the tuple `(images,)`.
@@ -58,7 +59,9 @@ class DDPMPipeline(DiffusionPipeline):
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             eps_theta = self.unet(x_t, t).sample
             step = self.scheduler.step(eps_theta, t, x_t, generator)
-            x_t = watch(i, t, latents=step.prev_sample, model_output=eps_theta, pred_original_sample=step.pred_original_sample)
+            x_t = watch(
+                i, t, latents=step.prev_sample, model_output=eps_theta, pred_original_sample=step.pred_original_sample
+            )
             if self.interrupt:
                 break
         return ImagePipelineOutput(self.postprocess(x_t, output_type)).as_asked(return_dict)

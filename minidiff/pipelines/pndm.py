@@ -1,6 +1,7 @@
 """Pictures out of noise in fewer steps, by a numerical method of fourth order.
 
-Pseudo Numerical Methods for Diffusion Models on Manifolds. Liu, Ren, Lin & Zhao, ICLR 2022, arXiv:2202.09778, algorithm 2: the network is DDPM's.
+Pseudo Numerical Methods for Diffusion Models on Manifolds. Liu, Ren, Lin & Zhao, ICLR 2022, arXiv:2202.09778,
+algorithm 2: the network is DDPM's.
 """
 
 import torch
@@ -14,7 +15,8 @@ class PNDMPipeline(DiffusionPipeline):
 
     Args:
         unet: predicts the noise.
-        scheduler: any scheduler whose config can be read as a PNDMScheduler's, such as a DDPMScheduler; a PNDMScheduler is made from it.
+        scheduler: any scheduler whose config can be read as a PNDMScheduler's, such as a DDPMScheduler; a
+            PNDMScheduler is made from it.
     """
 
     def __init__(self, unet, scheduler):
@@ -37,12 +39,13 @@ class PNDMPipeline(DiffusionPipeline):
 
         Args:
             batch_size: B, how many.
-            num_inference_steps: N, how many of the T timesteps are visited; the network is called N + 9 times, or N + 1 times with
-                `skip_prk_steps`.
+            num_inference_steps: N, how many of the T timesteps are visited; the network is called N + 9 times, or N
+                + 1 times with `skip_prk_steps`.
             generator: for x_T, which alone decides the picture: None, one, or a list of B.
             output_type: "pil", "np" (B, H, W, C) or "pt" (B, C, H, W), both in [0, 1].
             latents: x_T itself, (B, C, H, W).
-            callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces tensors.
+            callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces
+                tensors.
             callback_on_step_end_tensor_inputs: names out of "latents", "model_output", "pred_original_sample".
         Returns:
             `ImagePipelineOutput`, or the tuple `(images,)`.
@@ -59,7 +62,9 @@ class PNDMPipeline(DiffusionPipeline):
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             eps_theta = self.unet(x_t, t).sample
             step = self.scheduler.step(eps_theta, t, x_t)
-            x_t = watch(i, t, latents=step.prev_sample, model_output=eps_theta, pred_original_sample=step.pred_original_sample)
+            x_t = watch(
+                i, t, latents=step.prev_sample, model_output=eps_theta, pred_original_sample=step.pred_original_sample
+            )
             if self.interrupt:
                 break
         return ImagePipelineOutput(self.postprocess(x_t, output_type)).as_asked(return_dict)

@@ -1,10 +1,10 @@
 r"""What DDPM, DDIM and PNDM share: the noise levels of the forward process, and which of them a sampler visits.
 
-Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239: a picture x_0 drowns in noise over T
-timesteps. All three samplers walk back along the same levels \bar\alpha_t, with the same network.
+Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239: a picture x_0 drowns in
+noise over T timesteps. All three samplers walk back along the same levels \bar\alpha_t, with the same network.
 
-Letters: timesteps count from 0 here, as in the published code; the papers' t = 1 is our t = 0. \bar\alpha is 1 for a clean picture and
-falls towards 0.
+Letters: timesteps count from 0 here, as in the published code; the papers' t = 1 is our t = 0. \bar\alpha is 1 for
+a clean picture and falls towards 0.
 """
 
 import math
@@ -33,7 +33,7 @@ class SchedulerOutput(Output):
 
 
 class Scheduler(Configurable):
-    """Base of all schedulers. They hold no randomness and no device of their own: a generator is an argument of the step."""
+    """Base of all schedulers. They hold no randomness and no device: a generator is an argument of the step."""
 
     config_file = "scheduler_config.json"
     order = 1
@@ -67,12 +67,14 @@ class DiscreteScheduler(Scheduler):
             beta = torch.tensor(config.trained_betas, dtype=torch.get_default_dtype())
             if beta.shape != (config.num_train_timesteps,):
                 raise ValueError(
-                    f"trained_betas has {beta.numel()} entries; allowed are num_train_timesteps={config.num_train_timesteps}"
+                    f"trained_betas has {beta.numel()} entries; allowed is one for each of the {len(self)} timesteps"
                 )
         else:
             beta = beta_table(config.beta_schedule, config.num_train_timesteps, config.beta_start, config.beta_end)
         if not ((beta > 0) & (beta < 1)).all():
-            raise ValueError(f"the betas reach from {beta.min():g} to {beta.max():g}; allowed are values between 0 and 1")
+            raise ValueError(
+                f"the betas reach from {beta.min():g} to {beta.max():g}; allowed are values between 0 and 1"
+            )
         self.beta = beta
 
         # DDPM §2  \alpha_t = 1 - \beta_t
@@ -97,8 +99,8 @@ class DiscreteScheduler(Scheduler):
     def spaced_timesteps(self, num_inference_steps):
         """N of the T timesteps, from noise to picture: an int64 array.
 
-        Lin et al. 2024, arXiv:2305.08891, table 2. "leading" ends at the offset and misses the noisiest timesteps, "trailing" starts at
-        T - 1, "linspace" has both ends.
+        Lin et al. 2024, arXiv:2305.08891, table 2. "leading" ends at the offset and misses the noisiest timesteps,
+        "trailing" starts at T - 1, "linspace" has both ends.
         Raises:
             ValueError: `num_inference_steps` is no whole number from 1 to T, or the offset leads past the table.
         """
@@ -115,7 +117,8 @@ class DiscreteScheduler(Scheduler):
             t = np.round(np.arange(T, 0, -T / N))[:N] - 1  # rounding errors can add an entry at the end
         if t[0] >= T:
             raise ValueError(
-                f"steps_offset={offset} moves the first of num_inference_steps={N} timesteps to {int(t[0])}, past {T - 1}, the last"
+                f"steps_offset={offset} moves the first of num_inference_steps={N} timesteps to {int(t[0])}, "
+                f"past {T - 1}, the last"
             )
         return t.astype(np.int64)
 
@@ -132,14 +135,16 @@ class DiscreteScheduler(Scheduler):
         self.num_inference_steps = num_inference_steps
 
     def target_of(self, timestep):
-        """The timestep that a step from `timestep` goes to, as a plain number; -1 or less is the end, the picture itself.
+        """Where a step from `timestep` goes to: a timestep, as a plain number; -1 is the end, the picture itself.
 
         Raises:
             ValueError: `timestep` is no entry of `timesteps`.
         """
         place = (self.timesteps == int(timestep)).nonzero().flatten().tolist()
         if not place:
-            raise ValueError(f"timestep is {int(timestep)}; allowed are the entries of timesteps: {self.timesteps.tolist()}")
+            raise ValueError(
+                f"timestep is {int(timestep)}; allowed are the entries of timesteps: {self.timesteps.tolist()}"
+            )
         return self.timesteps[place[0] + 1].item() if place[0] + 1 < len(self.timesteps) else -1
 
     def predict(self, model_output, x_t, alpha_bar_t):
@@ -190,15 +195,16 @@ def beta_table(beta_schedule, T, beta_start, beta_end):
     r"""(T,) variances \beta_i of the noise that each timestep adds.
 
     Args:
-        beta_schedule: "linear", Ho et al.; "scaled_linear", linear in the root, Rombach et al.; "squaredcos_cap_v2", Nichol & Dhariwal, which
-            has no start and end.
+        beta_schedule: "linear", Ho et al.; "scaled_linear", linear in the root, Rombach et al.;
+            "squaredcos_cap_v2", Nichol & Dhariwal, which has no start and end.
     """
     check_one_of("beta_schedule", beta_schedule, BETA_SCHEDULES)
     if beta_schedule == "linear":
         # DDPM §4  \beta_i = \beta_{start} + \frac{i}{T - 1} (\beta_{end} - \beta_{start})
         beta = torch.linspace(beta_start, beta_end, T)
     elif beta_schedule == "scaled_linear":
-        # LDM app. E  \beta_i = \left(\sqrt{\beta_{start}} + \frac{i}{T - 1} (\sqrt{\beta_{end}} - \sqrt{\beta_{start}})\right)^2
+        # LDM app. E  \beta_i = \left(\sqrt{\beta_{start}}
+        #             + \frac{i}{T - 1} (\sqrt{\beta_{end}} - \sqrt{\beta_{start}})\right)^2
         beta = torch.linspace(beta_start**0.5, beta_end**0.5, T) ** 2
     else:
         i, s = torch.arange(T + 1, dtype=torch.float64), 0.008

@@ -1,10 +1,14 @@
 r"""DDIM: Denoising Diffusion Implicit Models. Song, Meng & Ermon, ICLR 2021, arXiv:2010.02502.
 
-A DDPM is trained on the marginals q(x_t | x_0) alone, so every process with the same marginals can be run backwards with the same network.
-DDIM picks one that may skip timesteps and, at \eta = 0, adds no noise: x_T alone decides the picture.
+A DDPM is trained on the marginals q(x_t | x_0) alone, so every process with the same marginals can be run backwards
+with the same network. DDIM picks one that may skip timesteps and, at \eta = 0, adds no noise: x_T alone decides the
+picture.
 
-Letters: the paper's \alpha_t is DDPM's \bar\alpha_t; this package writes \bar\alpha_t everywhere. t-1 stands for the next timestep kept.
+Letters: the paper's \alpha_t is DDPM's \bar\alpha_t; this package writes \bar\alpha_t everywhere. t-1 stands for
+the next timestep kept.
 """
+
+from numbers import Real
 
 import torch
 
@@ -19,12 +23,14 @@ class DDIMScheduler(DiscreteScheduler):
     Args:
         num_train_timesteps: T.
         beta_start, beta_end, beta_schedule, trained_betas: as in DDPMScheduler.
-        clip_sample: clip \hat x_0 to [-1, 1] before it is used. Ho et al. clip, Song et al. do not: see the ledger, "DDIM clip".
-        set_alpha_to_one: \bar\alpha after the last step is 1; otherwise that of timestep 0, as the CompVis checkpoints were sampled.
+        clip_sample: clip \hat x_0 to [-1, 1] before it is used. Ho et al. clip, Song et al. do not: see the ledger,
+            "DDIM clip".
+        set_alpha_to_one: \bar\alpha after the last step is 1; otherwise that of timestep 0, as the CompVis
+            checkpoints were sampled.
         steps_offset, timestep_spacing: which timesteps are kept, see `spaced_timesteps`.
         prediction_type: what the network predicts: "epsilon", "sample" or "v_prediction".
-        step_to: "next", a step goes to the next timestep kept, as in the paper; "ratio", to t - T // N, as in diffusers, which is
-            another one unless the spacing is "leading": see the ledger, "DDIM target".
+        step_to: "next", a step goes to the next timestep kept, as in the paper; "ratio", to t - T // N, as in
+            diffusers, which is another one unless the spacing is "leading": see the ledger, "DDIM target".
     """
 
     @configured
@@ -53,7 +59,9 @@ class DDIMScheduler(DiscreteScheduler):
             ValueError: `set_timesteps` was not called, or `timestep` is no entry of `timesteps`.
         """
         if self.num_inference_steps is None:
-            raise ValueError("set_timesteps(num_inference_steps) was not called: a DDIM step needs to know how far it goes")
+            raise ValueError(
+                "set_timesteps(num_inference_steps) was not called: a DDIM step needs to know how far it goes"
+            )
         t_prev = self.target_of(timestep)
         if self.config.step_to == "ratio":
             t_prev = int(timestep) - len(self) // self.num_inference_steps
@@ -79,18 +87,21 @@ class DDIMScheduler(DiscreteScheduler):
             timestep: an entry of `timesteps`.
             sample: x_t, any shape (B, ...).
             eta: 0 is deterministic, 1 has DDPM's variance. In [0, 1].
-            use_clipped_model_output: where \hat x_0 was clipped, take the noise that belongs to it instead of the predicted one.
+            use_clipped_model_output: where \hat x_0 was clipped, take the noise that belongs to it instead of the
+                predicted one.
             generator: for the noise at eta > 0: None, one, or one a sample.
             variance_noise: that noise itself, shaped like `sample`, instead of a generator.
         Returns:
             `SchedulerOutput`, or the tuple `(prev_sample, pred_original_sample)`.
         Raises:
-            ValueError: eta is outside [0, 1], both generator and variance_noise are given, `set_timesteps` was not called, or `timestep` is
-                no entry of `timesteps`.
+            ValueError: eta is outside [0, 1], both generator and variance_noise are given, `set_timesteps` was not
+                called, or `timestep` is no entry of `timesteps`.
         """
         check_eta(eta)
         if generator is not None and variance_noise is not None:
-            raise ValueError("generator and variance_noise are both given; allowed is one of them, the noise comes from it")
+            raise ValueError(
+                "generator and variance_noise are both given; allowed is one of them, the noise comes from it"
+            )
         x_t = sample
         alpha_bar_t, alpha_bar_prev = self.alpha_bar[int(timestep)], self.alpha_bar_before(timestep)
 
@@ -111,8 +122,8 @@ class DDIMScheduler(DiscreteScheduler):
             # DDIM (12)  \epsilon \sim \mathcal N(0, I)
             eps = randn_like(x_t, generator) if variance_noise is None else variance_noise
 
-        # DDIM (12)  x_{t-1} = \sqrt{\bar\alpha_{t-1}}\, \hat x_0 + \sqrt{1 - \bar\alpha_{t-1} - \sigma_t^2}\, \epsilon_\theta
-        #            + \sigma_t \epsilon
+        # DDIM (12)  x_{t-1} = \sqrt{\bar\alpha_{t-1}}\, \hat x_0
+        #            + \sqrt{1 - \bar\alpha_{t-1} - \sigma_t^2}\, \epsilon_\theta(x_t, t) + \sigma_t \epsilon
         x_prev = alpha_bar_prev**0.5 * x_0_hat + (1 - alpha_bar_prev - sigma_t**2) ** 0.5 * eps_theta + sigma_t * eps
         return SchedulerOutput(prev_sample=x_prev, pred_original_sample=x_0_hat).as_asked(return_dict)
 
@@ -128,13 +139,15 @@ class DDIMScheduler(DiscreteScheduler):
         Returns:
             `SchedulerOutput`, whose `prev_sample` is x_t; or the tuple `(prev_sample, pred_original_sample)`.
         Raises:
-            ValueError: as `step`; also for the first step of a network that predicts pictures, if `set_alpha_to_one`: a clean picture
-                says nothing of the noise.
+            ValueError: as `step`; also for the first step of a network that predicts pictures, if
+                `set_alpha_to_one`: a clean picture says nothing of the noise.
         """
         x_prev = sample
         alpha_bar_t, alpha_bar_prev = self.alpha_bar[int(timestep)], self.alpha_bar_before(timestep)
         if self.config.prediction_type == "sample" and alpha_bar_prev == 1:
-            raise ValueError("prediction_type 'sample' cannot be inverted from a clean picture: set set_alpha_to_one=False")
+            raise ValueError(
+                "prediction_type 'sample' cannot be inverted from a clean picture: set set_alpha_to_one=False"
+            )
 
         x_0_hat, eps_theta = self.predict(model_output, x_prev, alpha_bar_prev)
         if self.config.clip_sample:
@@ -147,5 +160,5 @@ class DDIMScheduler(DiscreteScheduler):
 
 
 def check_eta(eta):
-    if not 0 <= eta <= 1:
-        raise ValueError(f"eta is {eta}; allowed are numbers from 0 (deterministic) to 1 (DDPM's variance)")
+    if not isinstance(eta, Real) or not 0 <= eta <= 1:
+        raise ValueError(f"eta is {eta!r}; allowed are numbers from 0 (deterministic) to 1 (DDPM's variance)")

@@ -1,9 +1,11 @@
 r"""DDPM: Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239.
 
-Noise is added to a picture in T small steps until nothing is left of it; each step is undone by a Gaussian whose mean a network knows. If
-x_0 were known, that Gaussian would be q(x_{t-1} | x_t, x_0) of (6); the network's guess takes the place of x_0.
+Noise is added to a picture in T small steps until nothing is left of it; each step is undone by a Gaussian whose
+mean a network knows. If x_0 were known, that Gaussian would be q(x_{t-1} | x_t, x_0) of (6); the network's guess
+takes the place of x_0.
 
-Letters: t-1 stands for the next timestep kept, so that some may be skipped; \alpha_t and \beta_t are those of the whole leap.
+Letters: t-1 stands for the next timestep kept, so that some may be skipped; \alpha_t and \beta_t are those of the
+whole leap.
 """
 
 import torch
@@ -20,8 +22,8 @@ class DDPMScheduler(DiscreteScheduler):
         num_train_timesteps: T.
         beta_start, beta_end, beta_schedule: the noise that each timestep adds, see `beta_table`.
         trained_betas: the T betas themselves, instead.
-        variance_type: "fixed_small", \sigma_t^2 = \tilde\beta_t, best if x_0 were a single picture; "fixed_large", \sigma_t^2 = \beta_t, best if it
-            were noise (section 3.2).
+        variance_type: "fixed_small", \sigma_t^2 = \tilde\beta_t, best if x_0 were a single picture; "fixed_large",
+            \sigma_t^2 = \beta_t, best if it were noise (section 3.2).
         clip_sample: clip \hat x_0 to [-1, 1], the range of pictures, as Ho et al. do.
         prediction_type: what the network predicts: "epsilon", "sample" or "v_prediction".
         timestep_spacing, steps_offset: which timesteps are kept, see `spaced_timesteps`.

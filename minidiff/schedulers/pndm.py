@@ -1,9 +1,11 @@
 r"""PNDM: Pseudo Numerical Methods for Diffusion Models on Manifolds. Liu, Ren, Lin & Zhao, ICLR 2022, arXiv:2202.09778.
 
-At \eta = 0 DDIM follows an ordinary differential equation by Euler's method. PNDM follows it by methods of higher order, but combines predicted
-noises instead of slopes and moves with DDIM's own step \phi, so that x stays where the network has seen noise of that level.
+At \eta = 0 DDIM follows an ordinary differential equation by Euler's method. PNDM follows it by methods of higher
+order, but combines predicted noises instead of slopes and moves with DDIM's own step \phi, so that x stays where
+the network has seen noise of that level.
 
-Letters: \delta is the distance from t to the next timestep kept; \epsilon_{t+\delta} is the noise predicted one timestep ago.
+Letters: \delta is the distance from t to the next timestep kept; \epsilon_{t+\delta} is the noise predicted one
+timestep ago.
 """
 
 from collections import namedtuple
@@ -22,7 +24,7 @@ class PNDMSchedulerOutput(SchedulerOutput):
     beside_tuple = ("pred_original_sample",)
 
 
-# One call of the network belongs to a step of the sample from timestep `start` to timestep `end`; -1 or less is the end.
+# A call of the network belongs to a step from timestep `start` to timestep `end`; -1 or less is the end of the walk.
 Call = namedtuple("Call", "timestep start end")
 
 
@@ -34,13 +36,16 @@ class PNDMScheduler(DiscreteScheduler):
     Args:
         num_train_timesteps: T.
         beta_start, beta_end, beta_schedule, trained_betas: as in DDPMScheduler.
-        skip_prk_steps: no Runge-Kutta steps; an improved Euler step and lower orders come first instead (PLMS, as Stable Diffusion has it).
-        set_alpha_to_one: \bar\alpha after the last step is 1; otherwise that of timestep 0, as published: see the ledger, "PNDM last call".
+        skip_prk_steps: no Runge-Kutta steps; an improved Euler step and lower orders come first instead (PLMS, as
+            Stable Diffusion has it).
+        set_alpha_to_one: \bar\alpha after the last step is 1; otherwise that of timestep 0, as published: see the
+            ledger, "PNDM last call".
         prediction_type: what the network predicts: "epsilon" or "v_prediction".
         timestep_spacing, steps_offset: which timesteps are kept, see `spaced_timesteps`.
-        step_to: "next", a step goes to the next timestep kept, as in the paper; "ratio", by T // N timesteps, as in diffusers: see the ledger,
-            "DDIM target" and "PNDM half step".
-        alpha_index_shift: 1 moves with the levels of t + 1, as the authors' code does: see the ledger, "PNDM shifted index".
+        step_to: "next", a step goes to the next timestep kept, as in the paper; "ratio", by T // N timesteps, as in
+            diffusers: see the ledger, "DDIM target" and "PNDM half step".
+        alpha_index_shift: 1 moves with the levels of t + 1, as the authors' code does: see the ledger, "PNDM
+            shifted index".
     """
 
     @configured
@@ -69,8 +74,8 @@ class PNDMScheduler(DiscreteScheduler):
         """Choose the timesteps to visit and forget what was predicted before.
 
         Args:
-            num_inference_steps: N, a whole number from 1 to T; with the Runge-Kutta steps, which need three steps to follow and a
-                timestep half way, from 4 to T / 2.
+            num_inference_steps: N, a whole number from 1 to T; with the Runge-Kutta steps, which need three steps
+                to follow and a timestep half way, from 4 to T / 2.
             device: where `timesteps` shall lie. They hold an entry for every call of the network.
         Raises:
             ValueError: see above and `spaced_timesteps`; nothing has changed then.
@@ -78,18 +83,25 @@ class PNDMScheduler(DiscreteScheduler):
         N, T = num_inference_steps, len(self)
         t = self.spaced_timesteps(N).tolist()
         if t[0] + self.config.alpha_index_shift >= T:
-            raise ValueError(f"alpha_index_shift=1 moves timestep {t[0]} past {T - 1}, the last: take fewer num_inference_steps than {N}")
+            raise ValueError(
+                f"alpha_index_shift=1 moves timestep {t[0]} past {T - 1}, the last: "
+                f"take fewer num_inference_steps than {N}"
+            )
         if not self.config.skip_prk_steps and not 4 <= N <= T // 2:
-            raise ValueError(f"num_inference_steps is {N}; allowed is 4 to {T // 2} with Runge-Kutta steps (or set skip_prk_steps=True)")
+            raise ValueError(
+                f"num_inference_steps is {N}; allowed is 4 to {T // 2} with Runge-Kutta steps "
+                "(skip_prk_steps=True does without them)"
+            )
 
-        self.calls = self.multistep_calls(t, N) if self.config.skip_prk_steps else self.runge_kutta_calls(t, N)
+        self.calls = self.plan_multistep(t, N) if self.config.skip_prk_steps else self.plan_runge_kutta(t, N)
         self.timesteps = torch.tensor([call.timestep for call in self.calls], device=device)
         self.num_inference_steps = N
         self.eps = []  # predicted noises, newest first: eps_t, eps_next, ...
         self.slopes = []  # the predicted noises of the Runge-Kutta step that is under way
+        self.runge_kutta_calls = 0 if self.config.skip_prk_steps else 12  # three steps of four calls come first
         self.counter = 0  # calls made
 
-    def multistep_calls(self, t, N):
+    def plan_multistep(self, t, N):
         """PLMS: the first step is made twice, the second time with what the network said at its end."""
         ends = [*t[1:], -1] if self.config.step_to == "next" else [u - len(self) // N for u in t]
         calls = [Call(u, u, end) for u, end in zip(t, ends)]
@@ -98,7 +110,7 @@ class PNDMScheduler(DiscreteScheduler):
             calls.insert(1, Call(t[1], start, t[1]))
         return calls
 
-    def runge_kutta_calls(self, t, N):
+    def plan_runge_kutta(self, t, N):
         """F-PNDM: three steps of four calls each, at t, twice half way and at the end; then one call a step."""
         calls, ratio = [], len(self) // N
         for start, end in zip(t[:3], t[1:4]):
@@ -107,7 +119,11 @@ class PNDMScheduler(DiscreteScheduler):
                 calls += [Call(start, start, mid), Call(mid, start, mid), Call(mid, start, end), Call(end, start, end)]
             else:  # as diffusers has it: half of T // N is taken once from the start and once from the end
                 mid = end + ratio // 2
-                halves = [Call(start, start, start - ratio // 2), Call(mid, start, mid), Call(mid, start, mid - ratio // 2)]
+                halves = [
+                    Call(start, start, start - ratio // 2),
+                    Call(mid, start, mid),
+                    Call(mid, start, mid - ratio // 2),
+                ]
                 calls += [*halves, Call(end, start, end)]
         ends = [*t[4:], -1] if self.config.step_to == "next" else [u - ratio for u in t[3:]]
         return calls + [Call(u, u, end) for u, end in zip(t[3:], ends)]
@@ -120,7 +136,8 @@ class PNDMScheduler(DiscreteScheduler):
             timestep: the entry of `timesteps` whose turn it is.
             sample: where the network was asked, any shape (B, ...).
         Returns:
-            `PNDMSchedulerOutput`, whose `prev_sample` is where the next call shall be made; or the tuple `(prev_sample,)`.
+            `PNDMSchedulerOutput`, whose `prev_sample` is where the next call shall be made; or the tuple
+            `(prev_sample,)`.
         Raises:
             ValueError: `set_timesteps` was not called, all timesteps are used up, or it is another timestep's turn.
         """
@@ -128,10 +145,8 @@ class PNDMScheduler(DiscreteScheduler):
         alpha_bar_t = self.alpha_bar[call.timestep]
         eps_t = self.predict(model_output, sample, alpha_bar_t)[1]
 
-        if self.counter < len(self.calls) - (self.num_inference_steps - 3) and not self.config.skip_prk_steps:
-            eps_prime = self.runge_kutta(eps_t, sample)
-        else:
-            eps_prime = self.multistep(eps_t, sample)
+        combine = self.runge_kutta if self.counter < self.runge_kutta_calls else self.multistep
+        eps_prime = combine(eps_t, sample)
         self.counter += 1
 
         x_prev = self.phi(self.x_t, eps_prime, call.start, call.end)
@@ -139,7 +154,7 @@ class PNDMScheduler(DiscreteScheduler):
         return PNDMSchedulerOutput(prev_sample=x_prev, pred_original_sample=x_0_hat).as_asked(return_dict)
 
     def runge_kutta(self, eps_t, sample):
-        """The noise to move along from the step's start: at first the newest one, at the step's last call all four together."""
+        """The noise to move along from the step's start: the newest one, at the step's last call all four together."""
         if not self.slopes:
             self.x_t = sample
             self.eps = [eps_t, *self.eps]
@@ -174,18 +189,22 @@ class PNDMScheduler(DiscreteScheduler):
             eps_prime = (23 * eps_t - 16 * eps_next + 5 * eps_next2) / 12
         else:
             eps_t, eps_next, eps_next2, eps_next3 = self.eps
-            # PNDM (12)  \epsilon' = \frac{1}{24} (55 \epsilon_t - 59 \epsilon_{t+\delta} + 37 \epsilon_{t+2\delta} - 9 \epsilon_{t+3\delta})
+            # PNDM (12)  \epsilon' = \frac{1}{24} (55 \epsilon_t - 59 \epsilon_{t+\delta} + 37 \epsilon_{t+2\delta}
+            #            - 9 \epsilon_{t+3\delta})
             eps_prime = (55 * eps_t - 59 * eps_next + 37 * eps_next2 - 9 * eps_next3) / 24
         return eps_prime
 
     def phi(self, x_t, eps, start, end):
-        r"""Move x from timestep `start` to timestep `end` along the noise `eps`: DDIM's step at \eta = 0, written as a difference."""
+        r"""Move x from timestep `start` to `end` along the noise `eps`: DDIM's step at \eta = 0, as a difference."""
         alpha_bar_t, alpha_bar_prev = self.level(start), self.level(end)
 
-        # PNDM (9)  x_{t-\delta} = \frac{\sqrt{\bar\alpha_{t-\delta}}}{\sqrt{\bar\alpha_t}} x_t - \frac{\bar\alpha_{t-\delta} - \bar\alpha_t}
-        #     {\sqrt{\bar\alpha_t} \left(\sqrt{(1 - \bar\alpha_{t-\delta}) \bar\alpha_t} + \sqrt{(1 - \bar\alpha_t) \bar\alpha_{t-\delta}}\right)} \epsilon
+        # PNDM (9)  x_{t-\delta} = \frac{\sqrt{\bar\alpha_{t-\delta}}}{\sqrt{\bar\alpha_t}} x_t
+        #           - \frac{\bar\alpha_{t-\delta} - \bar\alpha_t}{\sqrt{\bar\alpha_t} \left(
+        #           \sqrt{(1 - \bar\alpha_{t-\delta}) \bar\alpha_t} + \sqrt{(1 - \bar\alpha_t) \bar\alpha_{t-\delta}}
+        #           \right)} \epsilon
         x_prev = (alpha_bar_prev / alpha_bar_t) ** 0.5 * x_t - (alpha_bar_prev - alpha_bar_t) * eps / (
-            alpha_bar_t**0.5 * (((1 - alpha_bar_prev) * alpha_bar_t) ** 0.5 + ((1 - alpha_bar_t) * alpha_bar_prev) ** 0.5)
+            alpha_bar_t**0.5
+            * (((1 - alpha_bar_prev) * alpha_bar_t) ** 0.5 + ((1 - alpha_bar_t) * alpha_bar_prev) ** 0.5)
         )
         return x_prev
 
@@ -209,5 +228,7 @@ class PNDMScheduler(DiscreteScheduler):
             raise ValueError(f"all {self.counter} calls are made: set_timesteps starts anew")
         call = self.calls[self.counter]
         if int(timestep) != call.timestep:
-            raise ValueError(f"timestep is {int(timestep)}; allowed is {call.timestep}, since call {self.counter} of timesteps comes next")
+            raise ValueError(
+                f"timestep is {int(timestep)}; allowed is {call.timestep}, entry {self.counter} of timesteps, now"
+            )
         return call

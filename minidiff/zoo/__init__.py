@@ -1,8 +1,8 @@
 """The zoo: the drawn world, the sounds, and the small trained weights that belong to the pipelines.
 
-    DDPMPipeline.from_pretrained(zoo.path("storybook-ddpm"))   # weights that came with the package
-    zoo.world.draw(seed=3, object="cat", colour="yellow")      # a drawing and its caption
-    zoo.evaluate(images, prompts)                              # what generated pictures are worth
+DDPMPipeline.from_pretrained(zoo.path("storybook-ddpm"))   # weights that came with the package
+zoo.world.draw(seed=3, object="cat", colour="yellow")      # a drawing and its caption
+zoo.evaluate(images, prompts)                              # what generated pictures are worth
 """
 
 import importlib
@@ -16,7 +16,8 @@ __all__ = ["evaluate", "names", "path", *_MODULES]
 
 def names():
     """list of str: the names of the trained weights in the package, in alphabetical order."""
-    return sorted(file.parent.name for pattern in ("*/model_index.json", "*/config.json") for file in WEIGHTS.glob(pattern))
+    configs = [*WEIGHTS.glob("*/model_index.json"), *WEIGHTS.glob("*/config.json")]
+    return sorted(file.parent.name for file in configs)
 
 
 def path(name):

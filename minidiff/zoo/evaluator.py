@@ -1,16 +1,15 @@
 r"""The evaluator: what a picture of the drawn world shows, and what a set of generated pictures is worth.
 
-GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium. Heusel, Ramsauer, Unterthiner, Nessler & Hochreiter,
-NeurIPS 2017, arXiv:1706.08500: pictures are compared as sets. A classifier turns each into a few numbers, and two sets are as far apart
-as the normal distributions with their means and covariances.
+GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium. Heusel, Ramsauer, Unterthiner,
+Nessler & Hochreiter, NeurIPS 2017, arXiv:1706.08500: pictures are compared as sets. A classifier turns each into a few
+numbers, and two sets are as far apart as the normal distributions with their means and covariances.
 
-Their classifier, trained on photographs, is blind to what matters in our drawings, so this one has been trained on them, and on
-rubbish, to which it answers "none". All networks of the zoo are judged by it.
+Their classifier, trained on photographs, is blind to what matters in our drawings, so this one was trained on them, and
+on rubbish, to which it answers "none". All networks of the zoo are judged by it.
 
-Letters: m and C are the mean and the covariance of the features of the pictures, m_w and C_w those of the world's own drawings.
+Letters: m and C are the mean and covariance of the pictures' features, m_w and C_w those of the world's own drawings.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
@@ -20,7 +19,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from minidiff import zoo
-from minidiff.config import configured
+from minidiff.config import configured, nearest
 from minidiff.models.base import Model
 from minidiff.outputs import Output
 from minidiff.zoo import world
@@ -43,7 +42,7 @@ class EvaluatorOutput(Output):
     Attributes:
         object: logits (B, 7), of `world.OBJECTS` and, the last, of none of these.
         colour, time, mountains: logits (B, 8), (B, 4), (B, 2), of the values in `world.ATTRIBUTES`.
-        features: (B, 16), for the Fréchet distance; over true drawings of mean about 0 and variance about 1, in [-5, 5].
+        features: (B, 16) in [-5, 5], for the Fréchet distance; over good drawings of mean about 0 and variance about 1.
         damage: (B, 4), how much of each of `DAMAGES` there is, about 0 to 1.
     """
 
@@ -58,8 +57,8 @@ class EvaluatorOutput(Output):
 class Evaluator(Model):
     """A small convolutional classifier with a narrow waist: all that it answers goes through 16 numbers.
 
-    The answers make these numbers know the attributes, and `damage`, which is linear in them, makes rubbish, noise, blur and crooked
-    lines move them as well. Whitened on good drawings, they are the features of the Fréchet distance.
+    The answers make these numbers know the attributes, and `damage`, which is linear in them, makes rubbish, noise,
+    blur and crooked lines move them as well. Whitened on good drawings, they are the features of the Fréchet distance.
 
     Args:
         block_out_channels: channels at full, half, quarter and eighth resolution.
@@ -77,9 +76,17 @@ class Evaluator(Model):
 
         C, W = block_out_channels, feature_channels
         self.layers = nn.Sequential(
-            block(3, C[0]), block(C[0], C[1], 2), block(C[1], C[1]), block(C[1], C[2], 2), block(C[2], C[2]), block(C[2], C[3], 2),
-            nn.Conv2d(C[3], 32, 1), nn.Flatten(), nn.Linear(32 * (SIZE // 8) ** 2, 96), nn.SiLU(),
-        )  # fmt: skip
+            block(3, C[0]),  # (B, C[0], 32, 32)
+            block(C[0], C[1], stride=2),
+            block(C[1], C[1]),  # (B, C[1], 16, 16)
+            block(C[1], C[2], stride=2),
+            block(C[2], C[2]),  # (B, C[2], 8, 8)
+            block(C[2], C[3], stride=2),  # (B, C[3], 4, 4)
+            nn.Conv2d(C[3], 32, 1),
+            nn.Flatten(),  # where in the picture something is remains known
+            nn.Linear(32 * (SIZE // 8) ** 2, 96),
+            nn.SiLU(),
+        )
         self.waist = nn.Linear(96, W)
         self.answer = nn.Sequential(nn.Linear(W, 64), nn.SiLU(), nn.Linear(64, sum(map(len, ANSWERS.values()))))
         self.damage = nn.Linear(W, len(DAMAGES))
@@ -109,7 +116,7 @@ class Evaluator(Model):
         logits = self.answer(z).split([len(values) for values in ANSWERS.values()], dim=1)
         whitened = (z - self.centre) @ self.whitening
         features = BOUND * torch.tanh(whitened / BOUND)
-        return EvaluatorOutput(**dict(zip(ANSWERS, logits)), features=features, damage=self.damage(z))
+        return EvaluatorOutput(**dict(zip(ANSWERS, logits, strict=True)), features=features, damage=self.damage(z))
 
 
 @cache
@@ -123,7 +130,7 @@ def look(images, network=None):
     """`EvaluatorOutput` for pictures (B, 3, 32, 32), floats in [0, 1] or 8-bit numbers, a few hundred at a time."""
     network = network or evaluator()
     outputs = [network(some.float() / (1 if some.is_floating_point() else 255)) for some in images.split(256)]
-    return EvaluatorOutput(*map(torch.cat, zip(*outputs)))
+    return EvaluatorOutput(*map(torch.cat, zip(*outputs, strict=True)))
 
 
 # -------------------------------------------------------------------------------------------------- pictures as sets
@@ -133,40 +140,43 @@ def evaluate(images, prompts=None, *, drawings=2_000, seed=0):
     """Judge generated pictures of the drawn world.
 
     Args:
-        images: a list of PIL images, or a tensor (B, 3, H, W) in [0, 1]. All square, of one size, at least 32 pixels; larger
-            ones are averaged down to 32. Colours are rounded to 8 bits.
+        images: a list of PIL images, or a tensor (B, 3, H, W) in [0, 1]. All square, of one size, at least 32 pixels;
+            larger ones are averaged down to 32. Colours are rounded to 8 bits.
         prompts: a list of B captions as `world.caption` writes them, or one for all pictures.
-        drawings: the nearest training drawing is looked for among the first so many of the 50,000 that the zoo's models were
-            trained on. The default is made for a lesson: it takes two seconds, once, and shows copies where a model was trained on
-            no more than these. For the others ask for all 50,000: 30 seconds.
-        seed: of the unseen drawings behind the two floors.
+        drawings: the nearest training drawing is looked for among the first so many of the 50,000 that the zoo's models
+            were trained on. The default is made for a lesson, a few seconds, once; it finds the copies of a model that
+            was trained on no more than these. For the others ask for all 50,000, about a minute.
+        seed: of the unseen drawings behind the two floors, from 0 to 999,999.
     Returns:
         dict with the keys
             images: B.
-            named: share of the pictures that show an object, none other, at confidence 0.9.
-            prompt_accuracy: share of the pictures whose object, colour, time and mountains are all as the prompt says; None without
-                prompts.
-            frequencies: {attribute: {value: share}}, of all pictures by their likeliest value; "none" is one of the objects.
-            frechet: Fréchet distance between the pictures' features and those of 20,000 unseen drawings; NaN for a single picture,
-                which has no covariance.
-            frechet_floor: the same for B unseen drawings: a perfect model's, which few pictures keep above 0.
-            nearest: median, over the pictures, of the distance to the nearest training drawing: root mean square over pixels in [0, 1].
+            named: share of the pictures that show an object, not "none", at confidence 0.9.
+            prompt_accuracy: share of the pictures whose object, colour, time and mountains are all as the prompt says;
+                None without prompts.
+            frequencies: {attribute: {value: share}}, of all pictures by their likeliest value; "none" is an object too.
+            frechet: Fréchet distance between the pictures' features and those of 20,000 unseen drawings; NaN for a
+                single picture, which has no covariance. Few pictures are far from anything, so it is worth little
+                without
+            frechet_floor: the same for B other unseen drawings, which is what a perfect model would get.
+            nearest: median over the pictures of the distance to the nearest training drawing, the root of the mean
+                square over pixels in [0, 1].
             nearest_floor: the same for B unseen drawings. Copies are nearer.
     Raises:
-        TypeError: images are neither; prompts are no strings; drawings or seed is no integer.
-        ValueError: there are no images, they are not square, too small, of several sizes or outside [0, 1]; prompts are not as many as
-            the images; a prompt is no caption of the world; drawings is less than 1.
+        TypeError: images or prompts are something else; drawings or seed is no integer.
+        ValueError: there are no images, they are not square, too small, of several sizes or outside [0, 1]; prompts are
+            not as many as the images, or no captions of the world; drawings or seed is out of range.
     """
     pictures, size = as_pictures(images)
     asked = None if prompts is None else wanted(prompts, len(pictures))
-    if world._check_integer("drawings", drawings) < 1:
-        raise ValueError(f"drawings is {drawings}; allowed is at least 1")
-    # Stream UNSEEN is cut into pieces, one a seed.
-    unseen = stream(UNSEEN, len(pictures), size, first=1_000_000 * world._check_integer("seed", seed, range(1_000_000)))
-    training = stream(TRAINING, drawings, size)
+    drawings = world._check_integer("drawings", drawings, range(1, 1_000_001))
+    first = 1_000_000 * world._check_integer("seed", seed, range(1_000_000))
+    training, unseen = stream(TRAINING, drawings, size), stream(UNSEEN, len(pictures), size, first)
 
     said = look(pictures)
     likeliest = {name: said[name].argmax(dim=1) for name in ANSWERS}
+    frequencies = {
+        name: {value: share(likeliest[name] == k) for k, value in enumerate(values)} for name, values in ANSWERS.items()
+    }
     accuracy = None
     if asked is not None:
         accuracy = share(torch.stack([likeliest[name] == asked[name] for name in ANSWERS]).all(dim=0))
@@ -174,9 +184,7 @@ def evaluate(images, prompts=None, *, drawings=2_000, seed=0):
         "images": len(pictures),
         "named": share(named(said)),
         "prompt_accuracy": accuracy,
-        "frequencies": {
-            name: {value: share(likeliest[name] == k) for k, value in enumerate(values)} for name, values in ANSWERS.items()
-        },
+        "frequencies": frequencies,
         "frechet": distance_to_world(said.features),
         "frechet_floor": distance_to_world(look(unseen).features),
         "nearest": nearest_distances(pictures, training).median().item(),
@@ -207,12 +215,13 @@ def interval(values, level=0.95, resamplings=1_000, seed=0):
     """
     values = torch.as_tensor(values, dtype=torch.float64)
     if values.ndim != 1 or not len(values):
-        raise ValueError(f"values have the shape {tuple(values.shape)}; allowed is one dimension with at least one value")
+        raise ValueError(f"values has the shape {tuple(values.shape)}; allowed is one dimension, at least one value")
     if not 0 < level < 1:
         raise ValueError(f"level is {level}; allowed are numbers between 0 and 1")
     generator = torch.Generator().manual_seed(seed)
     means = [values[torch.randint(len(values), values.shape, generator=generator)].mean() for _ in range(resamplings)]
-    low, high = torch.stack(means).quantile(torch.tensor([0.5 - level / 2, 0.5 + level / 2], dtype=torch.float64)).tolist()
+    ends = torch.tensor([0.5 - level / 2, 0.5 + level / 2], dtype=torch.float64)
+    low, high = torch.stack(means).quantile(ends).tolist()
     return low, high
 
 
@@ -276,7 +285,7 @@ def averaged_down(images):
 
 
 def nearest_distances(pictures, drawings):
-    """(B,): root mean square distance of each picture, in [0, 1], to the nearest drawing; both (..., 3, 32, 32) uint8."""
+    """(B,): distance of each picture to the nearest drawing, root mean square in [0, 1]; both uint8 (n, 3, 32, 32)."""
     x = pictures.flatten(1) / 255 - 0.5
     best, where = torch.full([len(x)], torch.inf), torch.zeros(len(x), dtype=torch.long)
     for first in range(0, len(drawings), 2_000):
@@ -284,7 +293,9 @@ def nearest_distances(pictures, drawings):
         near, k = ((y**2).sum(1) - 2 * x @ y.T).min(dim=1)  # all of |x - y|^2 that depends on y
         best, where = torch.minimum(best, near), torch.where(near < best, k + first, where)
     # Only now the distance itself, since a small difference of large numbers would not be exactly 0 for a copy.
-    return torch.cat([((p / 255.0 - drawings[k] / 255.0) ** 2).mean(dim=(1, 2, 3)) ** 0.5 for p, k in zip(pictures.split(500), where.split(500))])
+    pairs = zip(pictures.split(500), where.split(500), strict=True)
+    squares = [((some / 255 - drawings[k] / 255) ** 2).mean(dim=(1, 2, 3)) for some, k in pairs]
+    return torch.cat(squares) ** 0.5
 
 
 # ------------------------------------------------------------------------------------------------- what is passed in
@@ -292,29 +303,28 @@ def nearest_distances(pictures, drawings):
 
 def as_pictures(images):
     """`images` as `evaluate` takes them -> (B, 3, 32, 32) uint8, and the size that they had."""
+    allowed = "a list of PIL images, or a tensor (B, 3, H, W) of floats in [0, 1]"
     if isinstance(images, torch.Tensor):
         if images.ndim != 4 or images.shape[1] != 3 or not images.is_floating_point():
-            raise ValueError(f"images is a {images.dtype} tensor of shape {tuple(images.shape)}; allowed is (B, 3, H, W), floats in [0, 1]")
+            raise ValueError(f"images is a tensor {tuple(images.shape)} of {images.dtype}; allowed is {allowed}")
         images = images.detach().float().cpu()
-        sizes = {(images.shape[3], images.shape[2])}
-    elif isinstance(images, Sequence) and all(isinstance(image, Image.Image) for image in images):
+        sizes = {(images.shape[3], images.shape[2])} if len(images) else set()
+    elif isinstance(images, list | tuple):
+        if strangers := [image for image in images if not isinstance(image, Image.Image)]:
+            raise TypeError(f"images has an entry {type(strangers[0]).__name__}; allowed is {allowed}")
         sizes = {image.size for image in images}
     else:
-        kind = type(images).__name__
-        if isinstance(images, Sequence) and not isinstance(images, str):
-            kind += " with a " + next(type(image).__name__ for image in images if not isinstance(image, Image.Image))
-        raise TypeError(f"images is a {kind}; allowed is a list of PIL images, or a tensor (B, 3, H, W) in [0, 1]")
-    if not len(images):
+        raise TypeError(f"images is a {type(images).__name__}; allowed is {allowed}")
+    if not sizes:
         raise ValueError("images is empty; allowed is at least one picture")
     if len(sizes) > 1 or any(width != height or width < SIZE for width, height in sizes):
         found = ", ".join(f"{width} x {height}" for width, height in sorted(sizes))
-        raise ValueError(f"images are {found} pixels; allowed is one size, square, at least {SIZE} x {SIZE}")
-    ((size, _),) = sizes
+        raise ValueError(f"images has pictures of {found}; allowed is one size, square, at least {SIZE} x {SIZE}")
     if not isinstance(images, torch.Tensor):
         images = torch.stack([as_tensor(image) for image in images])
-    elif not (images.min() >= 0 and images.max() <= 1):  # so NaN is refused too
+    elif not (images.min() >= 0 and images.max() <= 1):  # so that NaN is refused too
         raise ValueError(f"images has values from {images.min():g} to {images.max():g}; allowed are 0 to 1")
-    return averaged_down(images), size
+    return averaged_down(images), images.shape[-1]
 
 
 def as_tensor(image):
@@ -325,16 +335,20 @@ def as_tensor(image):
 
 
 def wanted(prompts, count):
-    """{attribute: (B,) index of the value that the prompt asks for}."""
+    """{attribute: (B,) place in `ANSWERS` of the value that the prompt asks for}."""
+    if not isinstance(prompts, str | list | tuple):
+        raise TypeError(f"prompts is a {type(prompts).__name__}; allowed is a list of captions, or one")
     prompts = [prompts] * count if isinstance(prompts, str) else list(prompts)
     if len(prompts) != count:
-        raise ValueError(f"prompts has {len(prompts)} entries; allowed is one for each of the {count} images, or one for all")
+        raise ValueError(
+            f"prompts has {len(prompts)} entries; allowed is one string, or one for each of {count} images"
+        )
     known = captions()
     for k, prompt in enumerate(prompts):
         if not isinstance(prompt, str):
             raise TypeError(f"prompts[{k}] is {prompt!r}; allowed is a caption, a string")
         if prompt not in known:
-            raise ValueError(f"prompts[{k}] is {prompt!r}, no caption of the drawn world; allowed are such as {next(iter(known))!r}")
+            raise ValueError(f"prompts[{k}] is {prompt!r}; allowed are captions of the world{nearest(prompt, known)}")
     rows = [known[prompt] for prompt in prompts]
     return {name: torch.tensor([ANSWERS[name].index(row[name]) for row in rows]) for name in ANSWERS}
 
@@ -342,5 +356,5 @@ def wanted(prompts, count):
 @cache
 def captions():
     """{caption: attributes} of all 384 combinations."""
-    every = [dict(zip(world.ATTRIBUTES, combination)) for combination in world.COMBINATIONS]
+    every = [dict(zip(world.ATTRIBUTES, combination, strict=True)) for combination in world.COMBINATIONS]
     return {world.caption(attributes): attributes for attributes in every}

@@ -108,7 +108,7 @@ WRONG = {
     "table shifted by one": (r"""
         beta = torch.rand(7)
         # DDPM §2  \alpha_t = 1 - \beta_{t+1}
-        alpha = 1 - beta""", "looks at entry 7 of beta"),
+        alpha = 1 - beta""", "differ, at t = 0"),
     "table wrong in its middle": (r"""
         beta = torch.rand(7)
         # DDPM §2  \alpha_t = 1 - \beta_t
@@ -141,7 +141,7 @@ WRONG = {
         z = a + torch.randn(50, 50) + 0.2""", "mean of 2500 draws"),
     "variance taken for the standard deviation": (r"""
         # DDPM (7)  z \sim \mathcal N(0, b I)
-        z = b * torch.randn(50, 50)""", "0.300 times the stated variance"),
+        z = b * torch.randn(50, 50)""", "times the stated variance"),
     "draw too small to tell": (r"""
         # DDPM (7)  z \sim \mathcal N(0, I)
         z = torch.randn(5, 5)""", "1000 are needed"),
@@ -407,7 +407,7 @@ def test_an_entry_that_is_told_apart_or_gone_is_a_failure(checked, entry):
 
 def test_an_entry_holds_for_the_module_of_its_scenario_alone(package):
     name = package("import torch\ndef f(b):\n    # DDPM (7)  y = b + 0\n    y = b + 0\n")
-    drive = lambda m: m.f(torch.tensor(2.5))  # noqa: E731
+    drive = lambda m: m.f(torch.tensor(2.5))
     entry = {"b - 0": "0 has no sign"}
     assert check(name, [Scenario(f"{name}.m", drive, entry)]).failures == []
     elsewhere = check(name, [Scenario(f"{name}.m", drive), Scenario(name, lambda m: None, entry)]).failures
@@ -474,7 +474,7 @@ def test_the_package_of_the_checker_can_itself_be_checked():
         assert fresh is not checker and fresh.check is not check
 
     report = check("minidiff", {"minidiff": scenario})
-    assert all("no scenario runs" in f.what for f in report.failures), report.failures[:3]
+    assert [str(f) for f in report.failures if "stopped" in f.what] == []
     assert {name: module for name, module in sys.modules.items() if name.startswith("minidiff")} == before
     assert minidiff.papers.checker is checker
 

@@ -1,4 +1,4 @@
-r"""Pairs are found where they stand, and every comment that was meant as one, and is none, is reported with what to do."""
+r"""Pairs are found where they stand; what was meant as one, and is none, is reported with what to do."""
 
 import re
 
@@ -11,12 +11,20 @@ from minidiff.papers.pairs import find_pairs
 def test_a_pair():
     (pair,), failures = find_pairs("x = 1\n# DDPM (15)  y = a + b\ny = a + b\n", "m.py")
     assert failures == []
-    assert (pair.key, pair.place, pair.tex, str(pair.where), pair.comment) == ("DDPM", "(15)", "y = a + b", "m.py:3", (2, 2))
+    assert (pair.key, pair.place, pair.tex, str(pair.where), pair.comment) == (
+        "DDPM",
+        "(15)",
+        "y = a + b",
+        "m.py:3",
+        (2, 2),
+    )
     assert str(pair) == "DDPM (15)  y = a + b"
 
 
 def test_continued_on_comment_lines():
-    (pair,), failures = find_pairs("# why\n# EDM Table 1  y = a\n#              + b\n#     + c\ny = a + b + c\n", "m.py")
+    (pair,), failures = find_pairs(
+        "# why\n# EDM Table 1  y = a\n#              + b\n#     + c\ny = a + b + c\n", "m.py"
+    )
     assert failures == [] and pair.tex == "y = a + b + c" and pair.where.line == 5
 
 
@@ -27,7 +35,21 @@ def test_two_pairs_above_one_statement():
 
 @pytest.mark.parametrize(
     "place",
-    ["(15)", "(4.2)", "(5)-(6)", "§3.5", "§III.1", "Table 1", "Fig. 3", "app. B", "app. D.1", "Alg. 2", "Alg. 2, line 3", "Alg. 2, lines 3-4", ""],
+    [
+        "(15)",
+        "(4.2)",
+        "(5)-(6)",
+        "§3.5",
+        "§III.1",
+        "Table 1",
+        "Fig. 3",
+        "app. B",
+        "app. D.1",
+        "Alg. 2",
+        "Alg. 2, line 3",
+        "Alg. 2, lines 3-4",
+        "",
+    ],
 )
 def test_places(place):
     (pair,), failures = find_pairs(f"# EDM {place}  y = a\ny = a\n".replace("EDM   y", "EDM  y"), "m.py")
@@ -40,7 +62,9 @@ def test_keys(key):
     assert failures == [] and pair.key == key
 
 
-@pytest.mark.parametrize("statement", ["y = a", "y: float = a", "y += a", "return a", "self.y[j], y = a, b", "y = (\n    a\n)"])
+@pytest.mark.parametrize(
+    "statement", ["y = a", "y: float = a", "y += a", "return a", "self.y[j], y = a, b", "y = (\n    a\n)"]
+)
 def test_statements_that_a_pair_can_stand_above(statement):
     source = "def f(self):\n    # DDPM (7)  y = a\n    " + statement.replace("\n", "\n    ") + "\n"
     pairs, failures = find_pairs(source, "m.py")
@@ -89,7 +113,10 @@ def test_prose_is_left_alone():
         "#",
         "#!shebang",
     ]
-    source = "".join(f"{comment}\n\n" for comment in prose) + "y = a  # (B, 3, H, W) = the shape\ns = '# DDPM (7) \\\\beta'\n"
+    source = (
+        "".join(f"{comment}\n\n" for comment in prose)
+        + "y = a  # (B, 3, H, W) = the shape\ns = '# DDPM (7) \\\\beta'\n"
+    )
     assert find_pairs(source, "m.py") == ([], [])
 
 

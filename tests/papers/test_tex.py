@@ -143,7 +143,9 @@ def test_parentheses_behind_a_letter():
 def test_capitals_side_by_side_multiply_as_matrices():
     Q, K, V = torch.randn(2, 3, 4).double(), torch.randn(2, 5, 4).double(), torch.randn(2, 5, 6).double()
     expected = torch.softmax(Q @ K.mT / 2, -1) @ V
-    assert torch.allclose(value(r"\mathrm{softmax}\left(\frac{Q K^\top}{\sqrt d}\right) V", Q=Q, K=K, V=V, d=4), expected)
+    assert torch.allclose(
+        value(r"\mathrm{softmax}\left(\frac{Q K^\top}{\sqrt d}\right) V", Q=Q, K=K, V=V, d=4), expected
+    )
     square = torch.randn(3, 3).double()
     assert torch.equal(value(r"A B", A=square, B=square), square @ square)
     assert torch.equal(value(r"A \odot B", A=square, B=square), square * square)
@@ -209,7 +211,7 @@ def test_what_can_be_read_two_ways_is_refused(tex, words):
 
 
 def test_relations():
-    relations = lambda tex: [e.relation for e in equations(tex)]  # noqa: E731
+    relations = lambda tex: [e.relation for e in equations(tex)]
     assert relations(r"a = b,\quad c \leftarrow d \quad z \sim \mathcal{N}(m, \sigma^2 I)") == [EQUALS, EQUALS, DRAWN]
     assert relations(r"\mathrm{end\ for}") == [SHOWN]
     assert len(equations("y = a = b")[0].rights) == 2
@@ -223,7 +225,9 @@ expressions = st.recursive(
         st.tuples(inner, inner).map(lambda e: (f"{e[0][0]} + {e[1][0]}", f"({e[0][1]} + {e[1][1]})")),
         st.tuples(inner, inner).map(lambda e: (rf"({e[0][0]}) \cdot ({e[1][0]})", f"({e[0][1]} * {e[1][1]})")),
         st.tuples(inner, inner).map(lambda e: (rf"\left({e[0][0]}\right) - ({e[1][0]})", f"({e[0][1]} - {e[1][1]})")),
-        st.tuples(inner, inner).map(lambda e: (rf"\frac{{{e[0][0]}}}{{({e[1][0]})^2 + 1}}", f"({e[0][1]} / ({e[1][1]}**2 + 1))")),
+        st.tuples(inner, inner).map(
+            lambda e: (rf"\frac{{{e[0][0]}}}{{({e[1][0]})^2 + 1}}", f"({e[0][1]} / ({e[1][1]}**2 + 1))")
+        ),
         inner.map(lambda e: (rf"\cos({e[0]})", f"cos({e[1]})")),
         inner.map(lambda e: (rf"\sqrt{{({e[0]})^2}}", f"abs({e[1]})")),
     ),

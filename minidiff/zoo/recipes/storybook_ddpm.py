@@ -1,7 +1,8 @@
 r"""storybook-ddpm: the UNet that predicts the noise in 32x32 drawings, for DDPM, DDIM and PNDM alike.
 
-Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239, algorithm 1, with one change: the times of a batch are
-stratified, one from each of B equal parts of 0 ... T - 1, which makes the loss less noisy and changes nothing in its mean.
+Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239, algorithm 1, with one
+change: the times of a batch are stratified, one from each of B equal parts of 0 ... T - 1, which makes the loss
+less noisy and changes nothing in its mean.
 """
 
 import torch
@@ -26,7 +27,9 @@ class Recipe(TrainingRecipe):
         self.scheduler = DDPMScheduler()  # linear, T = 1000, as published
 
     def network(self):
-        """Few channels at full resolution, since that is where the time goes; else laid out like google/ddpm-cifar10-32."""
+        """Few channels at full resolution, since that is where the time goes; else laid out like
+        google/ddpm-cifar10-32.
+        """
         return UNet2DModel(
             sample_size=32,
             freq_shift=1,
@@ -68,7 +71,8 @@ class Recipe(TrainingRecipe):
     def quality(self, folder, samples=2_000, steps=50):
         """`zoo.evaluate` for DDIM's samples against all training drawings; and how even the classes are.
 
-        `evenness` holds, by attribute, the least and the largest ratio of a value's share in the samples to that in the drawings.
+        `evenness` holds, by attribute, the least and the largest ratio of a value's share in the samples to that in
+        the drawings.
         """
         pipe = DDIMPipeline.from_pretrained(folder)
         pipe.set_progress_bar_config(disable=True)

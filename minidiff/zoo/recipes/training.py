@@ -1,7 +1,7 @@
 """The training loop that all recipes share: seeded, resumable, with a moving average of the weights.
 
-Everything random in step k is drawn from a generator seeded with (seed, k), so a run that was stopped and resumed goes on as if it
-had never stopped.
+Everything random in step k is drawn from a generator seeded with (seed, k), so a run that was stopped and resumed
+goes on as if it had never stopped.
 """
 
 import json
@@ -42,7 +42,9 @@ class TrainingRecipe:
         raise NotImplementedError
 
     def loss(self, network, batch, generator, step):
-        """A scalar. `batch` holds rows of `data`, on the device; `generator` is a CPU generator for all that is random."""
+        """A scalar. `batch` holds rows of `data`, on the device; `generator` is a CPU generator for all that is
+        random.
+        """
         raise NotImplementedError
 
     def save(self, network, folder):
@@ -55,7 +57,8 @@ class TrainingRecipe:
 
 
 def train(recipe, out, device="cpu", steps=None):
-    """Train, resuming from the checkpoint in `out` if there is one. Returns (the averaged network, a dict about the run).
+    """Train, resuming from the checkpoint in `out` if there is one. Returns (the averaged network, a dict about the
+    run).
 
     Args:
         out: a folder; `checkpoint.pt` in it holds the state of the run and is written every two minutes.
@@ -135,7 +138,9 @@ def load_checkpoint(file, network, ema, optimizer):
 
 
 def finish(recipe, out, device="cpu", steps=None):
-    """Train, save the weights in `out`, measure them, and write both down. Returns the measures; arguments as for `train`."""
+    """Train, save the weights in `out`, measure them, and write both down. Returns the measures; arguments as for
+    `train`.
+    """
     network, run = train(recipe, out, device, steps)
     recipe.save(network, Path(out))
     measures = recipe.measure(Path(out))
@@ -145,7 +150,9 @@ def finish(recipe, out, device="cpu", steps=None):
 
 def write_report(folder, recipe, run, measures):
     """Write `measures.json` and a `README.md` for people into a folder of weights."""
-    (folder / "measures.json").write_text(json.dumps({"run": run, "measures": measures}, indent=2) + "\n", encoding="utf-8")
+    (folder / "measures.json").write_text(
+        json.dumps({"run": run, "measures": measures}, indent=2) + "\n", encoding="utf-8"
+    )
     about = textwrap.dedent(sys.modules[type(recipe).__module__].__doc__).strip()
     lines = [f"# {recipe.name}", "", about, "", f"Trained by `minidiff train {recipe.name}`:", "", "| | |", "|---|---|"]
     lines += [f"| {key.replace('_', ' ')} | {value} |" for key, value in run.items()]

@@ -1,0 +1,500 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 2. DDIM: the same network, a tenth of the steps
+#
+# *Denoising Diffusion Implicit Models.* Song, Meng & Ermon, ICLR 2021,
+# [arXiv:2010.02502](https://arxiv.org/abs/2010.02502)
+#
+# In lesson 1 a cat took hundreds of calls of the network. Here the *same* network, not trained a minute longer, draws
+# it in 20. When you are done you can
+#
+# * say why one trained network may be run backwards by many different processes,
+# * read the DDIM step line by line, and know what $\eta$ turns,
+# * walk from one noise to another, with drawings all along the way,
+# * take a drawing back to the noise it could have come from, and draw it again.
+#
+# Reading takes about an hour, running all cells half a minute on two CPU cores.
+
+# %%
+import matplotlib.pyplot as plt
+import torch
+
+import minidiff
+from minidiff import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, widgets, zoo
+from minidiff.zoo import official
+from minidiff.zoo.recipes import claims
+
+torch.set_grad_enabled(False)  # nothing is trained here
+
+
+def noise(seed, *shape):
+    return torch.randn(shape or (1, 3, 32, 32), generator=torch.Generator().manual_seed(seed))
+
+
+# %% [markdown]
+# ## What training never saw
+#
+# The network was trained on one kind of question. Take a drawing $x_0$ and a time $t$. Mix in noise $\epsilon$:
+#
+# $$x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon, \qquad \epsilon \sim \mathcal N(0, I)
+# \tag{4}$$
+#
+# and ask for the noise. $\bar\alpha_t$ says how much of the drawing is left: nearly 1 at $t = 0$, nearly 0 at $t = 999$.
+# (The DDIM paper writes $\alpha_t$ for it. We keep DDPM's letter, as everywhere in this package.)
+#
+# Look at what is *not* in the question: $x_{t-1}$. Training saw each $x_t$ alone. It never saw two neighbours of one
+# walk together, so it cannot know how a walk gets from one to the other. DDPM assumed one way, fresh noise at each
+# step. Every other process with the same $x_t$, taken one at a time, asks the network for just the same thing.
+#
+# Here is a whole family of them. Say we know $x_0$ and stand at $x_t$. Then the noise in $x_t$ is known too,
+# $\epsilon = (x_t - \sqrt{\bar\alpha_t}\,x_0) / \sqrt{1 - \bar\alpha_t}$. At $t-1$ there should be noise of variance
+# $1 - \bar\alpha_{t-1}$. Spend $\sigma_t^2$ of this budget on fresh noise, and the rest on the noise that is already
+# there:
+#
+# $$q_\sigma(x_{t-1} \mid x_t, x_0) = \mathcal N\Big(\sqrt{\bar\alpha_{t-1}}\,x_0
+# + \sqrt{1 - \bar\alpha_{t-1} - \sigma_t^2}\;\epsilon,\ \ \sigma_t^2 I\Big) \tag{7}$$
+#
+# In the code $\sigma_t$ is set by one dial, $\eta$ from 0 to 1:
+#
+# $$\sigma_t = \eta \sqrt{\frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}}
+# \sqrt{1 - \frac{\bar\alpha_t}{\bar\alpha_{t-1}}} \tag{16}$$
+#
+# The next cell takes 100,000 copies of the number $x_0 = 0.5$, noises them to one level and steps to the next, for
+# three settings of the dial. **Before you run it: for which $\eta$ will $x_{t-1}$ spread the most?**
+
+# %% tags=["nbval-check-output"]
+scheduler = DDIMScheduler(clip_sample=False)
+scheduler.set_timesteps(10)
+t = scheduler.timesteps[3]
+alpha_bar_t, alpha_bar_prev = scheduler.alpha_bar[t], scheduler.alpha_bar_before(t)
+
+eps = noise(0, 100_000)
+x_t = alpha_bar_t**0.5 * 0.5 + (1 - alpha_bar_t) ** 0.5 * eps
+for eta in (0, 0.5, 1):
+    x_prev = scheduler.step(eps, t, x_t, eta, variance_noise=noise(1, 100_000)).prev_sample
+    print(f"eta {eta:3}: from t = {t}, x_prev has mean {x_prev.mean():.2f} and standard deviation {x_prev.std():.2f}")
+print(f"promised by (4):            mean {alpha_bar_prev**0.5 * 0.5:.2f} and standard deviation", end=" ")
+print(f"{(1 - alpha_bar_prev) ** 0.5:.2f}")
+
+# %% [markdown]
+# None of them: the three agree, and that is the point. $\eta$ chooses how much of the noise is replaced on the way, not
+# how much there is. The network cannot tell the three processes apart.
+#
+# $\eta = 1$ is DDPM itself (exercise 2). At $\eta = 0$ nothing is replaced: after $x_T$ the walk is decided. And the
+# levels $t$ and $t-1$ need not be neighbours. "$t-1$" in this lesson, as in the code, is *the next timestep that we
+# choose to keep*. We kept ten of a thousand above and nothing broke.
+#
+# ## A curve, and Euler's method
+#
+# We do not know $x_0$, so the network's guess $\hat x_0$ takes its place, equation (12) of the code below. At
+# $\eta = 0$ the step looks better in other coordinates. Divide by what is left of the drawing:
+#
+# $$\bar x = \frac{x}{\sqrt{\bar\alpha}}, \qquad \sigma = \sqrt{\frac{1 - \bar\alpha}{\bar\alpha}}$$
+#
+# (this $\sigma$ has no index and is the level of noise, not the $\sigma_t$ of the dial). Then (4) is just
+# $\bar x = x_0 + \sigma\epsilon$, and the step becomes
+#
+# $$\bar x_{t-1} = \bar x_t + (\sigma_{t-1} - \sigma_t)\,\epsilon_\theta(x_t, t) \tag{13}$$
+#
+# which is Euler's method for the ordinary differential equation $d\bar x = \epsilon_\theta\, d\sigma$ (14): look at the
+# slope where you stand, walk straight. Let us ask the code whether it does that.
+
+# %% tags=["nbval-check-output"]
+x_t, eps_theta = noise(2), noise(3)  # any numbers will do
+x_prev = scheduler.step(eps_theta, t, x_t).prev_sample
+
+
+def bar(x, alpha_bar):
+    return x / alpha_bar**0.5
+
+
+def sigma(alpha_bar):
+    return ((1 - alpha_bar) / alpha_bar) ** 0.5
+
+
+slope = (bar(x_prev, alpha_bar_prev) - bar(x_t, alpha_bar_t)) / (sigma(alpha_bar_prev) - sigma(alpha_bar_t))
+print(f"one step went from sigma = {sigma(alpha_bar_t):.2f} to {sigma(alpha_bar_prev):.2f}")
+print("its slope is the predicted noise:", "yes" if (slope - eps_theta).abs().max() < 1e-4 else "no")
+
+# %% [markdown]
+# Euler's method is good where the slope turns slowly. So: how fast does it turn on a real walk? We let the network of
+# the zoo walk in 100 small steps and measure how much each predicted noise differs from the one before.
+# **Where would you expect the sharpest turns: in the fog at the beginning, or close to the picture?**
+
+# %%
+pipe = DDIMPipeline.from_pretrained(zoo.path("storybook-ddpm"))
+pipe.set_progress_bar_config(disable=True)
+slopes = []
+
+
+def keep_slope(pipe, i, t, tensors):
+    slopes.append(tensors["model_output"])
+
+
+pipe(8, latents=noise(4, 8, 3, 32, 32), num_inference_steps=100, output_type="pt", callback_on_step_end=keep_slope,
+     callback_on_step_end_tensor_inputs=("model_output",))  # fmt: skip
+turns = [((b - a).norm() / a.norm()).item() for a, b in zip(slopes, slopes[1:], strict=False)]
+
+figure, axes = plt.subplots(figsize=(6.4, 2.2), layout="constrained")
+axes.plot(pipe.scheduler.timesteps[1:], [100 * turn for turn in turns], ".-", color="#6a4fa3")
+axes.invert_xaxis()
+axes.set(xlabel="timestep t (the walk goes to the right)", ylabel="the slope turns, %", yscale="log")
+plt.show()
+
+# %% tags=["nbval-check-output"]
+late = sum(turns[-10:]) / sum(turns)
+print("of all turning, the last tenth of the walk has more than half:", "yes" if late > 0.5 else "no")
+
+# %% [markdown]
+# In the fog the network says nearly the same thing at every step: this is mostly noise. One long straight line does
+# there. The curve bends at the end, where fur and windows are decided. A walk of a thousand steps spends most of them on
+# a straight road.
+#
+# ## The code beside its equations
+
+# %%
+minidiff.read(DDIMScheduler.step)
+
+# %% [markdown]
+# Two things to notice. The published checkpoints of DDPM *clip* the predicted drawing $\hat x_0$ to the range of
+# pictures, and Song et al. do not: `clip_sample` decides. And there are two square roots of a *budget*: raise
+# $\sigma_t$, and the old noise shrinks to make room.
+#
+# ## Run it
+#
+# The folder holds a DDPM. `DDIMPipeline` takes its network and its noise levels, and brings its own step.
+
+# %%
+x_T = noise(5, 8, 3, 32, 32)
+images = pipe(8, latents=x_T, num_inference_steps=20).images
+print(f"x_T {tuple(x_T.shape)} -> {len(images)} pictures of {images[0].size}, with 20 calls of the network each")
+widgets.sheet(images, columns=8, size=96)
+
+# %% [markdown]
+# The same code with its numbers, at step 15 of these 20. The standard deviations tell the story: what is left of the
+# noise, what has become of the drawing.
+
+# %%
+minidiff.read(DDIMScheduler.step, run=lambda: pipe(1, latents=x_T[:1], num_inference_steps=20), step=15)
+
+# %% [markdown]
+# ## One noise, two samplers
+#
+# Both walks below start from the same $x_T$ and take 20 steps. DDPM adds fresh noise after each, DDIM never does. Move
+# the slider. **Before you do: after how many steps will you be able to tell them apart?**
+
+# %%
+ddpm = DDPMPipeline.from_pretrained(zoo.path("storybook-ddpm"))
+ddpm.set_progress_bar_config(disable=True)
+walk_ddim = widgets.record(pipe, latents=x_T[2:3], num_inference_steps=20)
+walk_ddpm = widgets.record(
+    ddpm, latents=x_T[2:3], num_inference_steps=20, generator=torch.Generator().manual_seed(0)
+)
+widgets.scrub(walk_ddim, walk_ddpm, labels=["DDIM", "DDPM"])
+
+# %% [markdown]
+# Is the noise really all there is? Draw again, from the same $x_T$, with other seeds for whatever is random on the way.
+
+# %% tags=["nbval-check-output"]
+for name, some in (("DDIM", pipe), ("DDPM", ddpm)):
+    first, second = (
+        some(1, torch.Generator().manual_seed(seed), latents=x_T[:1], num_inference_steps=10, output_type="pt").images
+        for seed in (0, 1)
+    )
+    print(f"{name}: the same picture again:", "yes" if torch.equal(first, second) else "no")
+
+# %% [markdown]
+# ## Claim 1: better pictures in few steps
+#
+# Table 1 of the paper: on CIFAR-10 with 10 steps DDIM has an FID of 13.4 and DDPM one of 41.1; with 100 steps it is 4.2
+# against 5.8. At a thousand steps they meet. What of our drawings?
+#
+# Two numbers, from the evaluator of the zoo, a classifier of the drawn world. *Named* is the share of pictures that show
+# one of its objects beyond doubt. The *Fréchet distance* compares the pictures with true drawings as sets; less is
+# better. The large measurement was made when the network was trained. "DDPM, large" is DDPM with the other variance that
+# its authors allow, $\sigma_t^2 = \beta_t$. *Same object* is for later.
+
+# %%
+large = claims.measured()["ddim_against_ddpm"]
+print(claims.table(large))
+
+# %% [markdown]
+# Now live, but small. Every sampler gets the same 24 noises.
+
+# %%
+live, pictures = claims.ddim_against_ddpm(pipe, samples=24, large=())
+print(claims.table(live))
+
+# %% [markdown]
+# Look before you trust a table. The slider is the number of steps; the two sheets have the same noises.
+
+# %%
+steps = (10, 20, 50, 100)
+named = {(row["sampler"], row["steps"]): row["named"]["value"] for row in live["rows"]}
+widgets.steps_and_quality(
+    {name: [widgets.sheet(claims.images(pictures[name, N][:12]), columns=6, size=40) for N in steps]
+     for name in ("DDIM", "DDPM")},
+    {name: [named[name, N] for N in steps] for name in ("DDIM", "DDPM")},
+    steps,
+)  # fmt: skip
+
+# %% tags=["nbval-check-output"]
+for steps, verdict in claims.verdicts(large).items():
+    print(f"large, {steps}: {verdict}")
+print("live, 24 pictures,", "; ".join(f"{claim}: {verdict}" for claim, verdict in claims.verdicts(live).items()))
+
+# %% [markdown]
+# Read the intervals before the numbers. With 24 pictures the share is known to some fifteen points up or down, so only
+# a great difference can show; that is why the large measurement exists. And a Fréchet distance of 24 pictures is mostly
+# the distance of *any* 24 pictures: compare the live column with the large one at 100 steps.
+#
+# ## Claim 2: the noise says what is to be seen
+#
+# Section 5.2: from the same $x_T$, few steps and many give pictures alike in all that matters; details get better.
+# *Same object* in the tables is the share of noises whose object is that of the longest walk. For DDPM every walk meets
+# other noise on the way, so much of what is seen is decided later.
+
+# %% tags=["nbval-check-output"]
+same = {(row["sampler"], row["steps"]): row["same"] for row in large["rows"] if "same" in row}
+for name in ("DDIM", "DDPM"):
+    print(f"{name}: 20 and 100 steps show the same object for {100 * same[name, 20]['value']:.0f} % of the noises")
+print("DDIM's noise decides more:", "yes" if same["DDIM", 20]["low"] > same["DDPM", 20]["high"] else "no")
+
+# %% [markdown]
+# ### Two noises, and drawings between them
+#
+# If the noise is the address of a picture, the points between two addresses should be pictures too. Noises of
+# $d = 3 \cdot 32 \cdot 32$ numbers lie close to a sphere of radius $\sqrt d$. So we walk along the great circle:
+#
+# $$x_u = \frac{\sin((1-u)\theta)}{\sin\theta}\, x_a + \frac{\sin(u\theta)}{\sin\theta}\, x_b,$$
+#
+# where $\theta$ is the angle between the two noises and $u$ goes from 0 to 1. The chord $(1-u)\,x_a + u\,x_b$ is
+# shorter. **What would the chord do to the picture half way?** (How long is the noise there, and what does the network
+# think of so little noise?)
+
+# %% tags=["nbval-check-output"]
+x_a, x_b = noise(21), noise(30)
+u = torch.linspace(0, 1, 9).reshape(-1, 1, 1, 1)
+circle = claims.slerp(x_a.expand(9, -1, -1, -1), x_b.expand(9, -1, -1, -1), u)
+chord = (1 - u) * x_a + u * x_b
+print(f"sqrt(d) = {x_a.numel() ** 0.5:.1f}")
+for name, path in (("great circle", circle), ("chord", chord)):
+    radii = path.flatten(1).norm(dim=1)
+    print(f"{name}: radius from {radii.min():.1f} to {radii.max():.1f}")
+
+# %%
+drawn = [pipe(9, latents=path, num_inference_steps=50).images for path in (circle, chord)]
+widgets.sheet(drawn[0] + drawn[1], columns=9, size=80)
+
+# %% [markdown]
+# Above the great circle, below the chord. One number for it: how many pictures between two noises show an object beyond
+# doubt, for as many pairs as there are pictures in a row.
+
+# %%
+large = claims.measured()["interpolation"]
+print(claims.table(large))
+live, _ = claims.interpolation(pipe, samples=24)
+print(claims.table(live))
+
+# %% tags=["nbval-check-output"]
+print("large:", claims.verdicts(large), "by the Fréchet distance:", claims.verdicts(large, "frechet"))
+
+# %% [markdown]
+# The change from one object to the next is not a crossfade. There is a point on the way where the cat is gone and the
+# house is there; between them lie a few pictures that are neither. The classifier's share of named pictures counts
+# them.
+#
+# ## Claim 3: there and back
+#
+# A curve can be walked both ways. `inverse_step` goes from a drawing to the noise it could have come from. It has to
+# guess: the slope is wanted at the end of the step, where it has not been yet, and it takes the one at the beginning.
+# So the smaller the steps, the better. The paper's table 2 has, for CIFAR-10, a mean squared error of 0.014 at 10 steps,
+# 0.0065 at 20, 0.0023 at 50 and 0.0009 at 100. **Will our drawings do better or worse?** They have flat colours, but
+# sharp edges.
+
+# %%
+large = claims.measured()["encoding"]
+print(claims.table(large))
+live, coded = claims.encoding(pipe, samples=6)
+print(claims.table(live))
+row = [*coded["drawings"], *coded[10], *coded[100]]
+widgets.sheet(claims.images(torch.stack(row)), columns=6, size=80)
+
+# %% [markdown]
+# Above the drawings, in the middle what comes back with 10 steps, below with 100. The whole code, for one drawing:
+
+# %% tags=["nbval-check-output"]
+scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)  # a clipped number has no way back
+scheduler.set_timesteps(100)
+x = 2 * coded["drawings"][:1] - 1
+for t in reversed(scheduler.timesteps):
+    x = scheduler.inverse_step(pipe.unet(x, t).sample, t, x).prev_sample
+print("the code of a drawing has nearly the spread of noise:", "yes" if 0.8 < x.std() < 1.1 else f"no, {x.std():.2f}")
+
+psnr = [row["psnr"] for row in large["rows"]]
+better = all(b["low"] > a["high"] for a, b in zip(psnr, psnr[1:], strict=False))
+print("more steps bring back more, at every doubling:", "yes" if better else "no")
+
+# %% [markdown]
+# ## With the official weights
+#
+# The same class with the network of Ho et al., 36 million numbers trained on CIFAR-10, and one for bedrooms of 256x256,
+# which wants a GPU.
+
+# %%
+pictures = official.show(DDIMPipeline, "google/ddpm-cifar10-32", batch_size=4, num_inference_steps=20)
+
+# %%
+pictures = official.show(DDIMPipeline, "google/ddpm-ema-bedroom-256", gpu=True, batch_size=4, num_inference_steps=50)
+
+# %% [markdown]
+# ## Exercises
+#
+# Each is checked by a property that only a right answer has. Replace the `...`; a solution is folded below each.
+#
+# **1. The step.** Write one step of (12) for any $\sigma_t$. The check knows nothing of your formula. It feeds in what
+# (4) makes of a known $x_0$, and looks whether (4) holds again at $t-1$.
+
+# %%
+def my_step(x_t, eps_theta, alpha_bar_t, alpha_bar_prev, sigma_t, z):
+    ...  # return x_prev
+
+
+def check_step(step):
+    a, b = torch.tensor(0.3).double(), torch.tensor(0.7).double()
+    for sigma_t in (0.0, 0.2, 0.5):
+
+        def at(x_0, eps, z, sigma_t=sigma_t):
+            return step(a**0.5 * x_0 + (1 - a) ** 0.5 * eps, eps, a, b, sigma_t, z)
+
+        if at(1.0, 0.0, 0.0) is None:
+            return "not yet"
+        of_drawing, of_old, of_new = at(1.0, 0.0, 0.0), at(0.0, 1.0, 0.0), at(0.0, 0.0, 1.0)
+        if abs(of_drawing - b**0.5) > 1e-6:
+            return f"no: of x_0 there is {of_drawing:.3f}, there should be {b**0.5:.3f}"
+        if abs(of_old**2 + of_new**2 - (1 - b)) > 1e-6:
+            return f"no: the noise has variance {of_old**2 + of_new**2:.3f}, it should have {1 - b:.3f}"
+        if abs(of_new - sigma_t) > 1e-6:
+            return f"no: {of_new:.3f} of the noise is fresh, {sigma_t} was asked for"
+    return "yes: (4) holds after the step, whatever sigma_t"
+
+
+print(check_step(my_step))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_step(x_t, eps_theta, alpha_bar_t, alpha_bar_prev, sigma_t, z):
+#     x_0_hat = (x_t - (1 - alpha_bar_t) ** 0.5 * eps_theta) / alpha_bar_t**0.5
+#     return alpha_bar_prev**0.5 * x_0_hat + (1 - alpha_bar_prev - sigma_t**2) ** 0.5 * eps_theta + sigma_t * z
+#
+# print(check_step(my_step))
+# ```
+# </details>
+#
+# **2. DDPM is in the family.** Which $\sigma_t$ makes your step DDPM's? Write it without $\eta$. The check compares with
+# `DDPMScheduler.step` on random numbers, over a leap of a hundred timesteps.
+
+# %%
+def my_sigma(alpha_bar_t, alpha_bar_prev):
+    ...  # return sigma_t
+
+
+def check_sigma(my_sigma, my_step):
+    ddpm = DDPMScheduler(clip_sample=False)
+    ddpm.set_timesteps(10)
+    t, t_prev = ddpm.timesteps[4], ddpm.timesteps[5]
+    a, b, x_t, eps = ddpm.alpha_bar[t], ddpm.alpha_bar[t_prev], noise(6), noise(7)
+    sigma_t = my_sigma(a, b)
+    mine = my_step(x_t, eps, a, b, sigma_t, noise(8)) if sigma_t is not None else None
+    if mine is None:
+        return "not yet"
+    theirs = ddpm.step(eps, t, x_t, torch.Generator().manual_seed(8)).prev_sample
+    off = (mine - theirs).abs().max().item()
+    return "yes: both steps are the same" if off < 1e-4 else f"no: the steps differ by up to {off:.3f}"
+
+
+print(check_sigma(my_sigma, my_step))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_sigma(alpha_bar_t, alpha_bar_prev):  # (16) with eta = 1
+#     return ((1 - alpha_bar_prev) / (1 - alpha_bar_t) * (1 - alpha_bar_t / alpha_bar_prev)) ** 0.5
+#
+# print(check_sigma(my_sigma, my_step))
+# ```
+# </details>
+#
+# **3. A way back that does not guess.** $x_t$ is *right* if the forward step from it ends at the $x_{t-1}$ we came from.
+# With (13) that is a fixed point: $\bar x_t = \bar x_{t-1} + (\sigma_t - \sigma_{t-1})\,\epsilon_\theta(x_t, t)$, with
+# $x_t$ on both sides. Start from the guess of `inverse_step`, and put the result in again a few times. The check walks a
+# drawing to its noise with your step, 20 timesteps long, then forward with DDIM, and measures what is lost.
+
+# %%
+def my_inverse_step(unet, scheduler, t, x_prev):
+    x_t = scheduler.inverse_step(unet(x_prev, t).sample, t, x_prev).prev_sample
+    ...  # make x_t better
+    return x_t
+
+
+def check_inverse_step(inverse_step):
+    scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)
+    scheduler.set_timesteps(20)
+    x_0 = x = 2 * coded["drawings"][:2] - 1
+    for t in reversed(scheduler.timesteps):
+        x = inverse_step(pipe.unet, scheduler, t, x)
+    for t in scheduler.timesteps:
+        x = scheduler.step(pipe.unet(x, t).sample, t, x).prev_sample
+    psnr = -10 * torch.log10(((x - x_0) / 2).square().mean()).item()
+    guess = large["rows"][1]["psnr"]["value"]
+    return f"{'yes' if psnr > guess + 6 else 'not yet'}: PSNR {psnr:.1f} dB, with the guess alone about {guess:.1f} dB"
+
+
+print(check_inverse_step(my_inverse_step))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def my_inverse_step(unet, scheduler, t, x_prev):
+#     alpha_bar_t, alpha_bar_prev = scheduler.alpha_bar[t], scheduler.alpha_bar_before(t)
+#     x_t = scheduler.inverse_step(unet(x_prev, t).sample, t, x_prev).prev_sample
+#     for _ in range(5):
+#         x_bar = bar(x_prev, alpha_bar_prev) + (sigma(alpha_bar_t) - sigma(alpha_bar_prev)) * unet(x_t, t).sample
+#         x_t = alpha_bar_t**0.5 * x_bar
+#     return x_t
+#
+# print(check_inverse_step(my_inverse_step))
+# ```
+# </details>
+#
+# ## What the ledger says
+#
+# Paper, original code and today's libraries do not agree in everything. For DDIM:
+
+# %%
+from minidiff.papers import ledger  # noqa: E402
+
+for name in ("DDIM clip", "DDIM target"):
+    print(ledger.entry(name), end="\n\n")
+
+# %% [markdown]
+# ## Where to read on
+#
+# * The paper: section 3 for the family, section 4.3 for the curve, appendix D for the choice of timesteps.
+# * *Score-Based Generative Modeling through Stochastic Differential Equations*, Song et al.,
+#   [arXiv:2011.13456](https://arxiv.org/abs/2011.13456), found the same curve from the other side and calls it the
+#   probability flow.
+# * *Null-text Inversion*, Mokady et al., [arXiv:2211.09794](https://arxiv.org/abs/2211.09794): there and back with a
+#   text to guide, where the guess of `inverse_step` is no longer good enough.
+# * Lesson 3: if the walk is a curve, there are better rulers than Euler's.

@@ -1,0 +1,188 @@
+"""The measurements of the papers' claims, on a toy network and an evaluator that was never trained."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from minidiff import DDIMScheduler, DDPMPipeline, DDPMScheduler, PNDMPipeline, UNet2DModel, zoo
+from minidiff.zoo import evaluator
+from minidiff.zoo.mixture import Mixture
+from minidiff.zoo.recipes import claims
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    torch.manual_seed(0)
+    blocks = dict(down_block_types=("DownBlock2D",) * 2, up_block_types=("UpBlock2D",) * 2)
+    unet = UNet2DModel(sample_size=32, block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=4, **blocks)
+    return DDPMPipeline(unet.eval(), DDPMScheduler())
+
+
+@pytest.fixture(autouse=True)
+def untrained(monkeypatch):
+    """An evaluator with random weights, for which every picture shows something."""
+    torch.manual_seed(1)
+    network = evaluator.Evaluator(block_out_channels=(8, 8, 8, 8)).eval()
+    monkeypatch.setattr(evaluator, "evaluator", lambda: network)
+    monkeypatch.setattr(claims, "RESAMPLES", 50)
+
+
+def holds(entry):
+    return entry["low"] <= entry["value"] <= entry["high"]
+
+
+def test_ddim_against_ddpm(pipe):
+    result, pictures = claims.ddim_against_ddpm(pipe, samples=4, steps=(2, 3), large=(2,))
+    keys = [("DDIM", 2), ("DDPM", 2), ("DDPM, large", 2), ("DDIM", 3), ("DDPM", 3)]
+    assert list(pictures) == keys == [(row["sampler"], row["steps"]) for row in result["rows"]]
+    assert all(drawn.shape == (4, 3, 32, 32) and 0 <= drawn.min() and drawn.max() <= 1 for drawn in pictures.values())
+    assert all(holds(row[name]) for row in result["rows"] for name in ("named", "frechet"))
+    assert result["rows"][3]["same"]["value"] == 1  # with the most steps, as with itself
+    assert set(claims.verdicts(result)) == {"DDIM 2 above DDPM 2", "DDIM 3 above DDPM 3"}
+    assert result["samples"] == 4 and json.loads(json.dumps(result)) == result
+
+    again, same = claims.ddim_against_ddpm(pipe, samples=4, steps=(2, 3), large=(2,))
+    assert again == result and all(torch.equal(same[key], pictures[key]) for key in keys)
+    other, _ = claims.ddim_against_ddpm(pipe, samples=4, steps=(2, 3), large=(2,), seed=1)
+    assert other != result
+
+
+def test_pndm_against_ddim(pipe, monkeypatch):
+    monkeypatch.setattr(claims, "CURVES", 2)
+    plan = {("DDIM", 10, 10), ("PLMS", 9, 10), ("DDIM", 19, 19), ("F-PNDM", 10, 19)}
+    plan |= {(f"{name}, trailing", steps, calls) for name, steps, calls in plan}
+    result, pictures = claims.pndm_against_ddim(pipe, samples=2)
+    rows = [(row["sampler"], row["steps"], row["calls"]) for row in result["rows"]]
+    assert set(rows) == plan and len(pictures) == 8
+    assert result["curves"] == 2 and all(holds(row["distance"]) for row in result["rows"])
+    for comparison in result["comparisons"]:
+        calls = [claims.calls_of(*comparison[side]) for side in ("better", "than")]
+        assert calls[0] == calls[1] and comparison["distance"]["verdict"] in ("yes", "no", "within noise")
+
+
+def test_calls_are_those_that_the_network_gets(pipe):
+    for name, steps in (("DDPM", 5), ("DDIM", 5), ("PLMS", 5), ("F-PNDM", 5)):
+        bar = SimpleNamespace(calls=0, update=lambda n: setattr(bar, "calls", bar.calls + n))
+        asked = []
+        hook = pipe.unet.register_forward_hook(lambda *_: asked.append(1))
+        claims.draw(claims.sampler(name, pipe), claims.noises(pipe, 3, 0), steps, bar=bar)
+        hook.remove()
+        assert len(asked) == claims.calls_of(name, steps) and bar.calls == 3 * len(asked)
+
+
+def test_a_batch_is_cut_up_without_a_trace(pipe, monkeypatch):
+    x_T = claims.noises(pipe, 5, seed=0)
+    whole = claims.draw(claims.sampler("DDIM", pipe), x_T, 3)
+    monkeypatch.setattr(claims, "BATCH", 2)
+    assert torch.allclose(claims.draw(claims.sampler("DDIM", pipe), x_T, 3), whole, atol=1e-5)
+
+
+def test_encoding(pipe):
+    result, pictures = claims.encoding(pipe, samples=2, steps=(2, 5))
+    assert [row["steps"] for row in result["rows"]] == [2, 5] and list(pictures) == ["drawings", 2, 5]
+    for row in result["rows"]:
+        assert holds(row["psnr"]) and holds(row["mse"])
+        mse = (pictures[row["steps"]] - pictures["drawings"]).square().mean().item()
+        assert row["mse"]["value"] == pytest.approx(mse, abs=1e-6)
+
+
+def test_with_a_perfect_network_small_steps_lead_back():
+    """For Gaussian data the walk to the noise and back converges to the identity."""
+    scheduler = DDIMScheduler(clip_sample=False)
+    network = Mixture([[0.0] * 12], [0.5]).as_network(scheduler.alpha_bar, (3, 2, 2))
+    x_0 = 0.5 * torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    errors = []
+    for steps in (10, 100):
+        x_T = claims.encode(network, scheduler, x_0, steps)
+        back = x_T
+        for t in scheduler.timesteps:
+            back = scheduler.step(network(back, t).sample, t, back).prev_sample
+        errors.append((back - x_0).abs().max().item())
+        assert 0.8 < x_T.std() < 1.2
+    assert errors[1] < errors[0] / 5
+
+
+def test_interpolation(pipe):
+    result, pictures = claims.interpolation(pipe, samples=3, steps=2)
+    assert list(pictures) == [("great circle", 2), ("chord", 2)] and len(result["comparisons"]) == 1
+
+
+def test_slerp_keeps_the_radius_and_the_angle():
+    a, b = torch.randn(2, 1, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    b = b * a.norm() / b.norm()
+    assert torch.allclose(claims.slerp(a, b, 0), a) and torch.allclose(claims.slerp(a, b, 1), b)
+    points = [claims.slerp(a, b, u) for u in torch.linspace(0, 1, 5)]
+    assert all(abs(point.norm() - a.norm()) < 1e-9 for point in points)
+    angles = [torch.acos((p * q).sum() / a.norm() ** 2) for p, q in zip(points, points[1:], strict=False)]
+    assert max(angles) - min(angles) < 1e-6
+
+
+def test_measure_and_measured(pipe, tmp_path, monkeypatch):
+    for name, few in (("ddim_against_ddpm", (2, 3)), ("encoding", (2, 3)), ("interpolation", 2)):
+        whole = getattr(claims, name)
+        monkeypatch.setattr(claims, name, lambda *args, _whole=whole, _few=few, **kw: _whole(*args, steps=_few, **kw))
+    monkeypatch.setattr(claims, "CURVES", 2)
+    pipe.save_pretrained(tmp_path / "toy")
+    found = claims.measure(tmp_path / "toy", samples=2)
+    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
+    with pytest.raises(FileNotFoundError, match="holds no claims; `minidiff train toy`"):
+        claims.measured("toy")
+    (tmp_path / "toy" / "measures.json").write_text(json.dumps({"claims": found}))
+    assert claims.measured("toy") == found and found["minutes"] >= 0
+    for name, words in (("ddim_against_ddpm", "DDIM"), ("encoding", "PSNR"), ("pndm_against_ddim", "distance")):
+        text = claims.table(found[name])
+        assert words in text and len(text.splitlines()) == 1 + len(found[name]["rows"])
+
+
+def test_frechet_distances_are_the_evaluators():
+    features = torch.randn(40, 16, generator=torch.Generator().manual_seed(0)).double()
+    weights = claims.resamples(40, draws=3)
+    ours = claims.frechet_distances(weights, features)
+    assert ours[0].item() == pytest.approx(evaluator.distance_to_world(features), rel=1e-6)
+    rows = torch.repeat_interleave(torch.arange(40), (weights[2] * 40).round().long())
+    assert ours[2].item() == pytest.approx(evaluator.distance_to_world(features[rows]), rel=1e-6)
+
+
+def test_resamples():
+    weights = claims.resamples(7, draws=20)
+    assert weights.shape == (21, 7) and torch.allclose(weights.sum(1), torch.ones(21).double())
+    assert torch.equal(weights[0] * 7, torch.ones(7).double()) and torch.equal(weights, claims.resamples(7, draws=20))
+
+
+def test_an_interval_covers_what_it_should():
+    """Of 200 samples from a coin of 0.3, about 95 % of the intervals hold 0.3."""
+    generator = torch.Generator().manual_seed(0)
+    weights, hits = claims.resamples(200, draws=300), 0
+    for _ in range(200):
+        entry = claims.with_interval(weights @ (torch.rand(200, generator=generator) < 0.3).double())
+        hits += entry["low"] <= 0.3 <= entry["high"]
+    assert 180 <= hits <= 199
+
+
+@pytest.mark.parametrize(("shift", "less", "verdict"), [(1, False, "yes"), (-1, False, "no"), (-1, True, "yes"),
+                                                        (1, True, "no"), (0, False, "within noise")])  # fmt: skip
+def test_verdicts(shift, less, verdict):
+    values = torch.linspace(-0.5, 0.5, 101, dtype=torch.float64) + shift
+    values[0] = shift
+    assert claims.with_verdict(values, less_is_better=less)["verdict"] == verdict
+
+
+def test_errors(pipe):
+    with pytest.raises(ValueError, match="samples is 1; allowed is"):
+        claims.ddim_against_ddpm(pipe, samples=1)
+    with pytest.raises(ValueError, match="name is 'Euler'; allowed are 'DDPM', .*'F-PNDM'"):
+        claims.sampler("Euler", pipe)
+
+
+def test_samplers_are_what_they_are_called(pipe):
+    assert claims.sampler("DDPM, large", pipe).scheduler.config.variance_type == "fixed_large"
+    assert claims.sampler("DDIM, no clip", pipe).scheduler.config.clip_sample is False
+    assert isinstance(claims.sampler("PLMS", pipe), PNDMPipeline)
+    assert claims.sampler("PLMS", pipe).scheduler.config.skip_prk_steps is True
+    for name in ("DDIM", "PLMS", "F-PNDM"):
+        scheduler = claims.sampler(f"{name}, trailing", pipe).scheduler
+        scheduler.set_timesteps(10)
+        assert scheduler.timesteps[0] == 999 and scheduler.config.set_alpha_to_one is True
+        assert not scheduler.config.get("clip_sample", False)
