@@ -1,5 +1,6 @@
 """What all pipelines share: components, loading and saving, checks, watching the loop, pictures out of tensors."""
 
+import functools
 import inspect
 import json
 from dataclasses import dataclass
@@ -68,6 +69,8 @@ class DiffusionPipeline:
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         DiffusionPipeline._subclasses[cls.__name__] = cls
+        if "__call__" in cls.__dict__:
+            cls.__call__ = with_near_names(cls.__call__)
 
     def register_modules(self, **components):
         """Make networks, schedulers and the like attributes of the pipeline, to be saved, loaded and moved with it."""
@@ -279,6 +282,21 @@ class DiffusionPipeline:
             return x
         pixels = x.cpu().permute(0, 2, 3, 1).float().numpy()  # (B, H, W, C)
         return pixels if output_type == "np" else pil_images(pixels)
+
+
+def with_near_names(call):
+    """A pipeline's `__call__`, which answers an unknown argument with the nearest known name."""
+    parameters = inspect.signature(call).parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return call
+    known = [p.name for p in parameters][1:]
+
+    @functools.wraps(call)
+    def checked(self, *args, **kwargs):
+        refuse_unknown(type(self).__name__, kwargs, known)
+        return call(self, *args, **kwargs)
+
+    return checked
 
 
 def pil_images(pixels):

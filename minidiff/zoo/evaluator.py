@@ -155,9 +155,9 @@ def evaluate(images, prompts=None, *, drawings=2_000, seed=0):
                 None without prompts.
             frequencies: {attribute: {value: share}}, of all pictures by their likeliest value; "none" is an object too.
             frechet: Fréchet distance between the pictures' features and those of 20,000 unseen drawings; NaN for a
-                single picture, which has no covariance. Few pictures are far from anything, so it is worth little
-                without
-            frechet_floor: the same for B other unseen drawings, which is what a perfect model would get.
+                single picture, which has no covariance.
+            frechet_floor: the same for B other unseen drawings, what a perfect model would get. Both are the larger the
+                fewer pictures there are.
             nearest: median over the pictures of the distance to the nearest training drawing, the root of the mean
                 square over pixels in [0, 1].
             nearest_floor: the same for B unseen drawings. Copies are nearer.
@@ -281,7 +281,7 @@ def stream(seed, n, size, first=0):
 
 def averaged_down(images):
     """Pictures (B, 3, H, W) in [0, 1] -> (B, 3, 32, 32), 8 bits as in a saved picture."""
-    return (F.adaptive_avg_pool2d(images.float(), SIZE) * 255).round().to(torch.uint8)
+    return (F.adaptive_avg_pool2d(images.float(), SIZE) * 255).round().to(torch.uint8).contiguous()
 
 
 def nearest_distances(pictures, drawings):

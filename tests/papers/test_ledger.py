@@ -53,7 +53,7 @@ def test_an_entry_in_a_terminal():
     assert lines[0] == "PNDM shifted index" and all(line.startswith("  ") for line in lines[1:])
     labels = [line.split()[0] for line in lines[1:] if line[2] != " "]
     assert labels == ["paper", "original", "diffusers", "effect", "default", "switch", "test"]
-    assert "ᾱₜ" in lines[1] and "$" not in "".join(lines) and max(map(len, lines)) <= 100
+    assert "α" in lines[1] and "\\" not in lines[1] and "$" not in "".join(lines) and max(map(len, lines)) <= 100
     assert max(map(len, ledger.text(width=72).splitlines())) <= 76  # names of tests are not broken
 
 

@@ -25,9 +25,9 @@ ENTRIES = (
     Mismatch(
         "trailing extra timestep",
         paper=r"Common Diffusion Noise Schedules, table 2: N timesteps $\mathrm{round}(T - k T / N) - 1$, the last of them for k = N - 1.",
-        original="none was published; the paper gives the line of Python, np.arange(T, 0, -T / N).",
+        original="none was published; the table itself says round(arange(T, 0, -T / N)), with exact numbers in mind.",
         diffusers=(
-            "timestep_spacing='trailing' takes that line as it is. For 62 counts, such as 61, 103 and 121, rounding gives it N + 1 entries, the "
+            "timestep_spacing='trailing' computes that in floating point. For 62 counts, such as 61, 103 and 121, rounding gives it N + 1 entries, the "
             "last of which is timestep -1: the network is asked once more, about a finished sample, at a time it was not trained on, and the "
             "step reads the last entry of the table, that of pure noise."
         ),

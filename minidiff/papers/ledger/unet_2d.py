@@ -11,8 +11,8 @@ ENTRIES = (
             "UNet2DModel cuts a Python float off to a whole number before the sinusoids; a tensor, or a float given to UNet2DConditionModel, is "
             "taken as it is."
         ),
-        effect="EFFECT",
-        default="paper",
+        effect="A small network with random weights, t = 3.5: the outputs differ by 2.0 % of the largest value.",
+        default="paper: a number is a number",
         switch="",
         test="tests/models/test_unet_2d.py::test_a_float_is_a_time_of_its_own",
     ),

@@ -138,8 +138,9 @@ def load_checkpoint(file, network, ema, optimizer):
 
 
 def finish(recipe, out, device="cpu", steps=None):
-    """Train, save the weights in `out`, measure them, and write both down. Returns the measures; arguments as for
-    `train`.
+    """Train, save the weights in `out`, measure them and write a report beside them. Returns the measures.
+
+    Arguments as for `train`. The checkpoint stays in `out`: who starts again measures again, without training.
     """
     network, run = train(recipe, out, device, steps)
     recipe.save(network, Path(out))
@@ -156,7 +157,7 @@ def write_report(folder, recipe, run, measures):
     about = textwrap.dedent(sys.modules[type(recipe).__module__].__doc__).strip()
     lines = [f"# {recipe.name}", "", about, "", f"Trained by `minidiff train {recipe.name}`:", "", "| | |", "|---|---|"]
     lines += [f"| {key.replace('_', ' ')} | {value} |" for key, value in run.items()]
-    lines += ["", "What came of it; a share in brackets has its 95 % interval beside it:", "", "| | |", "|---|---|"]
+    lines += ["", "What came of it; behind a share, in brackets, its 95 % interval:", "", "| | |", "|---|---|"]
     lines += [f"| {key} | {value} |" for key, value in flat(measures)]
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -1,0 +1,34 @@
+"""What the lessons show: sliders over whole trajectories, schedules, contact sheets.
+
+Every frame is computed ahead and the controls are linked in the browser, so they move on a static page too. Needs the
+extra `lessons` (ipywidgets).
+"""
+
+import importlib
+
+_PUBLIC = {
+    "Trajectory": "minidiff.widgets.trajectory",
+    "record": "minidiff.widgets.trajectory",
+    "noising": "minidiff.widgets.players",
+    "scrub": "minidiff.widgets.players",
+    "steps_and_quality": "minidiff.widgets.players",
+    "schedule_plot": "minidiff.widgets.plots",
+    "sheet": "minidiff.zoo.gallery",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+def __getattr__(name):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'minidiff.widgets' has no attribute {name!r}; it has {', '.join(__all__)}")
+    try:
+        return getattr(importlib.import_module(_PUBLIC[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name != "ipywidgets":
+            raise
+        raise ImportError("the widgets need ipywidgets: pip install 'minidiff[lessons]'") from None
+
+
+def __dir__():
+    return __all__

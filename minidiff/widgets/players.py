@@ -1,0 +1,109 @@
+"""Sliders over frames that were all computed ahead."""
+
+import ipywidgets
+import torch
+
+from minidiff.noise import randn
+from minidiff.widgets.frames import chart, picture, side_by_side, table
+from minidiff.widgets.trajectory import Trajectory
+
+
+def player(frames, name, values):
+    """Frames with a slider and a play button, linked in the browser: they move without Python.
+
+    Args:
+        frames: strings of HTML.
+        name: what the slider counts.
+        values: what it shows at each frame, such as the step.
+    """
+    stack = ipywidgets.Stack([ipywidgets.HTML(frame) for frame in frames], selected_index=0)
+    last = len(frames) - 1
+    slider = ipywidgets.IntSlider(0, 0, last, description=name, readout=False)
+    play = ipywidgets.Play(value=0, min=0, max=last, interval=200, show_repeat=False)
+    shown = ipywidgets.Stack([ipywidgets.Label(str(value)) for value in values], selected_index=0)
+    links = [(play, "value", slider, "value"), (slider, "value", stack, "selected_index")]
+    links.append((slider, "value", shown, "selected_index"))
+    for source, trait, target, other in links:
+        ipywidgets.jslink((source, trait), (target, other))
+    return ipywidgets.VBox([ipywidgets.HBox([play, slider, shown]), stack])
+
+
+def places(length, frames):
+    """Up to `frames` places, evenly spread over 0 ... length - 1, both ends among them."""
+    count = max(1, min(frames, length))
+    return [round(k * (length - 1) / max(count - 1, 1)) for k in range(count)]
+
+
+def scrub(*trajectories, labels=None, frames=24, size=128):
+    r"""Walk through recorded trajectories: x_t, the predicted \hat x_0 and the predicted noise, side by side.
+
+    Args:
+        trajectories: of `record`; the first picture of each batch is shown, one row each.
+        labels: a name for each row.
+        frames: at most so many steps are shown, evenly spread; a shorter walk stands still between its steps.
+        size: of each picture on the page.
+    Raises:
+        TypeError: an argument is no Trajectory.
+        ValueError: there is none, or `labels` are not as many.
+    """
+    for walk in trajectories:
+        if not isinstance(walk, Trajectory):
+            raise TypeError(f"scrub takes trajectories, made by record(pipe, ...), not a {type(walk).__name__}")
+    labels = [""] * len(trajectories) if labels is None else labels
+    if not trajectories or len(labels) != len(trajectories):
+        raise ValueError(f"labels are {len(labels)}; allowed is one for each of the {len(trajectories)} trajectories")
+    head = table([[f'<div style="width:{size - 8}px">{text}</div>' for text in ("x_t", "predicted x_0", "predicted noise")]])
+    count = min(frames, max(map(len, trajectories)))
+    made = []
+    for k in range(count):
+        rows = []
+        for walk, label in zip(trajectories, labels, strict=True):
+            i = places(len(walk), count)[k] if len(walk) >= count else k * len(walk) // count
+            row = side_by_side(walk.x[i][0], walk.x_0_hat[i][0], walk.eps[i][0] / 3)
+            rows.append([picture(row, size), f"{label}<br>step {i + 1} of {len(walk)}<br>t = {walk.timesteps[i]:g}"])
+        made.append(head + table(rows))
+    return player(made, "step", [f"{k + 1} of {count}" for k in range(count)])
+
+
+def noising(drawing, scheduler, frames=24, size=192, seed=0):
+    r"""Noise a drawing and watch x_t, \bar\alpha_t and the signal-to-noise ratio move together.
+
+    Args:
+        drawing: of `zoo.world.draw`.
+        scheduler: one with `alpha_bar` and `add_noise`.
+    """
+    pixels = torch.frombuffer(bytearray(drawing.image.tobytes()), dtype=torch.uint8)
+    x_0 = pixels.view(1, drawing.image.height, drawing.image.width, 3).permute(0, 3, 1, 2) / 127.5 - 1
+    eps = randn(x_0.shape, torch.Generator().manual_seed(seed))
+    alpha_bar = scheduler.alpha_bar.double()
+    snr = 10 * torch.log10(alpha_bar / (1 - alpha_bar))  # in dB
+    curves = {"alpha_bar": alpha_bar.tolist(), "SNR, from -40 to 40 dB": (snr.clamp(-40, 40) / 80 + 0.5).tolist()}
+    made, ticks = [], places(len(alpha_bar), frames)
+    for t in ticks:
+        x_t = scheduler.add_noise(x_0, eps, torch.tensor([t]))
+        said = f"t = {t}<br>alpha_bar = {alpha_bar[t]:.4f}<br>SNR = {snr[t]:.1f} dB"
+        made.append(table([[picture(side_by_side(x_t[0]), size), chart(curves, t, low=0, high=1), said]]))
+    return player(made, "t", ticks)
+
+
+def steps_and_quality(grids, values, labels):
+    """Steps against quality: a sheet of pictures for each sampler, beside the curve of a number.
+
+    Args:
+        grids: {sampler: [PIL sheet, one for each number of steps]}.
+        values: {sampler: [a number for each number of steps]}.
+        labels: the numbers of steps.
+    Raises:
+        ValueError: a list is not as long as `labels`.
+    """
+    for name, entries in [*grids.items(), *values.items()]:
+        if len(entries) != len(labels):
+            raise ValueError(f"{name} has {len(entries)} entries; allowed is one for each of the {len(labels)} labels")
+    made = []
+    for k in range(len(labels)):
+        rows = [
+            [f"{name}<br>{values[name][k]:.2f}" if name in values else name, picture(sheets[k], sheets[k].height)]
+            for name, sheets in grids.items()
+        ]
+        made.append(table([[table(rows), chart(values, k, height=220)]]))
+    return player(made, "steps", labels)

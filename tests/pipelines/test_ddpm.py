@@ -1,0 +1,79 @@
+"""DDPMPipeline: the pictures are those of diffusers."""
+
+import pytest
+from pictures import (
+    PUBLISHED,
+    REFUSED,
+    both_pipelines,
+    check_misspelt_arguments,
+    check_refusal,
+    check_watching,
+    compare_given_latents,
+    compare_output_types,
+    compare_pictures,
+    counted,
+)
+
+NAME = "DDPMPipeline"
+
+
+@pytest.mark.parametrize("kind", ("none", "one", "list"))
+@pytest.mark.parametrize("count", (1, 7, 30))
+def test_pictures(kind, count):
+    compare_pictures(NAME, PUBLISHED, kind, num_inference_steps=count)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"variance_type": "fixed_small"},
+        {"clip_sample": False},
+        {"timestep_spacing": "trailing"},
+        {"timestep_spacing": "linspace", "beta_schedule": "squaredcos_cap_v2"},
+        {"prediction_type": "v_prediction", "steps_offset": 1},
+        {"prediction_type": "sample"},
+    ],
+    ids=lambda config: "-".join(config),
+)
+def test_other_schedulers(config):
+    compare_pictures(NAME, PUBLISHED | config, num_inference_steps=10)
+
+
+def test_every_timestep():
+    ours = compare_pictures(NAME, PUBLISHED | {"num_train_timesteps": 40}, num_inference_steps=40)
+    calls = counted(ours)
+    ours(num_inference_steps=40)
+    assert calls == list(range(39, -1, -1))
+
+
+def test_by_default_there_are_a_thousand_steps():
+    ours, _ = both_pipelines(NAME, PUBLISHED)
+    seen = []
+
+    def stop(pipe, i, t, tensors):
+        seen.append(int(t))
+        pipe.interrupt = i == 1
+
+    ours(callback_on_step_end=stop)
+    assert seen == [999, 998] and len(ours.scheduler.timesteps) == 1000
+
+
+def test_output_types():
+    compare_output_types(NAME, PUBLISHED, num_inference_steps=5)
+
+
+def test_given_latents():
+    compare_given_latents(NAME, PUBLISHED, num_inference_steps=5)
+
+
+def test_watching():
+    check_watching(NAME, PUBLISHED, num_inference_steps=5)
+
+
+@pytest.mark.parametrize("arguments, message", REFUSED, ids=lambda value: "-".join(value) if isinstance(value, dict) else "")
+def test_arguments_that_are_refused(arguments, message):
+    check_refusal(NAME, PUBLISHED, arguments, message)
+
+
+def test_misspelt_arguments():
+    check_misspelt_arguments(NAME, PUBLISHED)
