@@ -12,8 +12,9 @@
 # *Pseudo Numerical Methods for Diffusion Models on Manifolds.* Liu, Ren, Lin & Zhao, ICLR 2022,
 # [arXiv:2202.09778](https://arxiv.org/abs/2202.09778)
 #
-# Lesson 2 ended with a curve from noise to drawing, and Euler's method to follow it. Numerical analysis has had better
-# methods since 1883. PNDM is what one has to do to them before a network likes them. When you are done you can
+# Lesson 2 ended with a curve from noise to drawing, and Euler's method to follow it. Numerical analysis has had
+# better methods since 1883. PNDM is what one has to do to them before a network likes them. When you are done you
+# can
 #
 # * derive the weights 55, -59, 37, -9 and say what they assume,
 # * say what is *pseudo* about a pseudo numerical method, and what it costs,
@@ -27,7 +28,7 @@ import matplotlib.pyplot as plt
 import torch
 
 import minidiff
-from minidiff import DDIMPipeline, DDIMScheduler, PNDMPipeline, PNDMScheduler, widgets, zoo
+from minidiff import DDIMScheduler, PNDMPipeline, PNDMScheduler, widgets, zoo
 from minidiff.zoo import official
 from minidiff.zoo.mixture import Mixture, orders
 from minidiff.zoo.recipes import claims
@@ -43,13 +44,13 @@ def noise(seed, *shape):
 # ## Data so simple that the perfect network is known
 #
 # To see a sampler's own error we need a network without any. For drawings there is none. But let the data be single
-# numbers from two heaps, one around $-1$ and one around $0.5$, each a normal distribution. Then what the best possible
-# network answers is a formula: the mean of all noises $\epsilon$ that could have led to $x_t$. `Mixture` has it. And the
-# exact curve can be followed with thousands of tiny steps.
+# numbers from two heaps, one around $-1$ and one around $0.5$, each a normal distribution. Then what the best
+# possible network answers is a formula: the mean of all noises $\epsilon$ that could have led to $x_t$. `Mixture`
+# has it. And the exact curve can be followed with thousands of tiny steps.
 #
-# Five noises $x_T$ on the left, their numbers on the right. Grey is the exact curve, coloured what a sampler makes of it
-# in 8 steps. DDIM is the one from lesson 2; PLMS is what this lesson is about. **Which of the two needs the network more
-# often here?**
+# Five noises $x_T$ on the left, their numbers on the right. Grey is the exact curve, coloured what a sampler makes
+# of it in 8 steps. DDIM is the one from lesson 2; PLMS is what this lesson is about. **Which of the two needs the
+# network more often here?**
 
 # %%
 mixture = Mixture(means=[[-1.0], [0.5]], stds=[0.2, 0.3])
@@ -112,8 +113,8 @@ print("one leap from t = 990 to t = 10 ends on the curve:", "yes" if (leap - x_e
 # All the way. So $\phi$ makes no error of its own. All the error comes from the noise *changing* on the way, while
 # $\phi$ uses the one that it was given. The question is only: which $\epsilon'$ should go in?
 #
-# **Adams and Bashforth's answer (1883).** Keep the last four predictions. Lay a cubic through them, go on with it into
-# the step ahead, and take its mean there:
+# **Adams and Bashforth's answer (1883).** Keep the last four predictions. Lay a cubic through them, go on with it
+# into the step ahead, and take its mean there:
 #
 # $$\epsilon' = \tfrac{1}{24}\left(55\,\epsilon_t - 59\,\epsilon_{t+\delta} + 37\,\epsilon_{t+2\delta}
 # - 9\,\epsilon_{t+3\delta}\right) \tag{12}$$
@@ -121,14 +122,14 @@ print("one leap from t = 990 to t = 10 ends on the curve:", "yes" if (leap - x_e
 # $\epsilon_{t+\delta}$ is what the network said one step ago. The weights sum to 1, one of them is well above 2: this
 # is extrapolation. It costs one call a step, as Euler does.
 #
-# **Runge and Kutta's answer (1901).** Remember nothing. Ask at the start, twice half way, and at the end, each time from
-# where the last answer leads:
+# **Runge and Kutta's answer (1901).** Remember nothing. Ask at the start, twice half way, and at the end, each time
+# from where the last answer leads:
 #
 # $$\epsilon' = \tfrac16\left(\epsilon_1 + 2\epsilon_2 + 2\epsilon_3 + \epsilon_4\right) \tag{13}$$
 #
-# It costs four calls a step. Algorithm 2 of the paper, F-PNDM, makes three steps of this kind, to have something to look
-# back at, and goes on with (12). Stable Diffusion skips them, and starts with a first step made twice and formulas of
-# lower order: PLMS.
+# It costs four calls a step. Algorithm 2 of the paper, F-PNDM, makes three steps of this kind, to have something to
+# look back at, and goes on with (12). Stable Diffusion skips them, and starts with a first step made twice and
+# formulas of lower order: PLMS.
 
 # %%
 minidiff.read(PNDMScheduler.multistep)
@@ -148,10 +149,10 @@ for t in (900, 500, 100, 10, 0):
     print(f"t = {t:3}: the noise is multiplied by {1 / (1 - scheduler.alpha_bar[t]) ** 0.5:6.2f}")
 
 # %% [markdown]
-# At the end every error of the network counts a hundredfold, and a combination of such slopes throws $x$ to places that
-# belong to no level of noise at all; the network was never trained there. PNDM combines the *noises*, which are tame,
-# and leaves the transport to $\phi$, which is exact for them and lands where noise of level $t - \delta$ is expected.
-# The formulas are classical, the step they are put into is not. That is all that *pseudo* means.
+# At the end every error of the network counts a hundredfold, and a combination of such slopes throws $x$ to places
+# that belong to no level of noise at all; the network was never trained there. PNDM combines the *noises*, which are
+# tame, and leaves the transport to $\phi$, which is exact for them and lands where noise of level $t - \delta$ is
+# expected. The formulas are classical, the step they are put into is not. That is all that *pseudo* means.
 #
 # ## How many calls?
 
@@ -176,14 +177,14 @@ for N in (10, 25, 50):
     print(f"N = {N}: F-PNDM calls {counts[0]} times, N + {counts[0] - N}; PLMS {counts[1]} times, N + {counts[1] - N}")
 
 # %% [markdown]
-# Nine more than steps: three Runge-Kutta steps of four calls each. So compare samplers by their *calls*, never by their
-# steps.
+# Nine more than steps: three Runge-Kutta steps of four calls each. So compare samplers by their *calls*, never by
+# their steps.
 #
 # ## Of which order?
 #
-# Halve the steps of Euler's method and its error halves: order 1. Halve those of a method of order 4, and a sixteenth of
-# the error is left. We let three samplers walk the exact network of the two heaps and measure the distance to the exact
-# end. **The weights of (12) come from a cubic. Which order will the table show?**
+# Halve the steps of Euler's method and its error halves: order 1. Halve those of a method of order 4, and a
+# sixteenth of the error is left. We let three samplers walk the exact network of the two heaps and measure the
+# distance to the exact end. **The weights of (12) come from a cubic. Which order will the table show?**
 
 # %%
 tables = {
@@ -200,12 +201,12 @@ print(f"PLMS with 20 steps is nearer than DDIM with 320: {tables['PLMS'].errors[
 
 # %% [markdown]
 # Two, not four; for both forms; and in the end with the same error, to three digits. This is no bug: the paper proves
-# order 2 and no more. (12) assumes four predictions at *equal distances*. They are equally spaced in $t$. But lesson 2
-# showed what the curve's own coordinate is: $d\bar x = \epsilon\, d\sigma$, with $\sigma = \sqrt{(1-\bar\alpha)/
+# order 2 and no more. (12) assumes four predictions at *equal distances*. They are equally spaced in $t$. But lesson
+# 2 showed what the curve's own coordinate is: $d\bar x = \epsilon\, d\sigma$, with $\sigma = \sqrt{(1-\bar\alpha)/
 # \bar\alpha}$, and in $\sigma$ the steps get shorter and shorter. The mean of $\epsilon$ over a step has to be taken
-# with $\sigma$; (12) takes it with $t$. The difference is of third order in each step, so of second order in all. It does
-# not depend on how the four predictions are combined, which is why both forms end alike. Exercise 2 wins the lost
-# orders back.
+# with $\sigma$; (12) takes it with $t$. The difference is of third order in each step, so of second order in all. It
+# does not depend on how the four predictions are combined, which is why both forms end alike. Exercise 2 wins the
+# lost orders back.
 #
 # Order 2 is still a lot: see the last line.
 #
@@ -216,12 +217,14 @@ pipe = PNDMPipeline.from_pretrained(zoo.path("storybook-ddpm"))
 pipe.set_progress_bar_config(disable=True)
 x_T = noise(5, 8, 3, 32, 32)
 images = pipe(8, latents=x_T, num_inference_steps=20).images
-print(f"x_T {tuple(x_T.shape)} -> {len(images)} pictures of {images[0].size}; {len(pipe.scheduler.timesteps)} calls each")
+print(
+    f"x_T {tuple(x_T.shape)} -> {len(images)} pictures of {images[0].size}; {len(pipe.scheduler.timesteps)} calls each"
+)
 widgets.sheet(images, columns=8, size=96)
 
 # %% [markdown]
-# Step 14 of them with its numbers, where the history is full. Compare the standard deviation of $\epsilon'$ with that of
-# the four it is made of.
+# Step 14 of them with its numbers, where the history is full. Compare the standard deviation of $\epsilon'$ with
+# that of the four it is made of.
 
 # %%
 minidiff.read(PNDMScheduler.multistep, run=lambda: claims.sampler("PLMS", pipe)(latents=x_T[:1], num_inference_steps=20),
@@ -246,10 +249,10 @@ widgets.scrub(*walks.values(), labels=list(walks))
 # %% [markdown]
 # ### From how many calls on does it pay?
 #
-# On the two heaps the higher order won from the first line on. A network is not a formula. We measure, for four noises,
-# how far each sampler's pictures are from the end of the curve (F-PNDM with 100 steps), in levels of 255. For this all
-# start at $t = 999$ and end at the picture (`timestep_spacing="trailing"`, `set_alpha_to_one=True`), and nobody clips:
-# only the ruler differs.
+# On the two heaps the higher order won from the first line on. A network is not a formula. We measure, for four
+# noises, how far each sampler's pictures are from the end of the curve (F-PNDM with 100 steps), in levels of 255.
+# For this all start at $t = 999$ and end at the picture (`timestep_spacing="trailing"`, `set_alpha_to_one=True`),
+# and nobody clips: only the ruler differs.
 
 # %%
 names = ("DDIM, trailing", "PLMS, trailing", "F-PNDM, trailing")
@@ -269,22 +272,26 @@ for name in names:
 axes.set(xlabel="calls of the network", ylabel="distance, levels of 255", xticks=(10, 20, 40), xticklabels=(10, 20, 40))
 axes.legend()
 plt.show()
+print({f"{name.partition(',')[0]}, {calls} calls": round(value, 1) for (name, calls), value in far.items()})
 
 # %% tags=["nbval-check-output"]
 for calls in (20, 40):
     nearer = far["PLMS, trailing", calls] < 0.8 * far["DDIM, trailing", calls]
-    print(f"{calls} calls: PLMS is nearer to the end of the curve than DDIM, by a fifth at least:", "yes" if nearer else "no")
+    print(
+        f"{calls} calls: PLMS is nearer to the end of the curve than DDIM, by a fifth at least:",
+        "yes" if nearer else "no",
+    )
 
 # %% [markdown]
-# Ten calls are few for a cubic: it has been laid through four points, and the last of them is the fog. With twenty the
-# curve is resolved, and looking back pays.
+# Ten calls are few for a cubic: it has been laid through four points, and the last of them is the fog. With twenty
+# the curve is resolved, and looking back pays.
 #
 # ## The claim
 #
-# The abstract says that PNDM with 50 steps draws better pictures than DDIM with 1000. We ask for less and count calls:
-# PLMS with 10 against DDIM with 10, F-PNDM with 19 against DDIM with 19. First as published, where DDIM clips $\hat x_0$
-# and PNDM does not, and where 9, 10 and 19 steps begin at different timesteps (888, 900, 936). Then *trailing*, as
-# above. *Named* and *Fréchet* are those of lesson 2; *distance* is that of the plot.
+# The abstract says that PNDM with 50 steps draws better pictures than DDIM with 1000. We ask for less and count
+# calls: PLMS with 10 against DDIM with 10, F-PNDM with 19 against DDIM with 19. First as published, where DDIM clips
+# $\hat x_0$ and PNDM does not, and where 9, 10 and 19 steps begin at different timesteps (888, 900, 936). Then
+# *trailing*, as above. *Named* and *Fréchet* are those of lesson 2; *distance* is that of the plot.
 
 # %%
 large = claims.measured()["pndm_against_ddim"]
@@ -305,12 +312,14 @@ for measure in ("named", "frechet", "distance"):
 #
 # ## A call for nothing
 #
-# The published settings end at $\bar\alpha_0$, the level of timestep 0 (`set_alpha_to_one=False`). The last call is made
-# *at* timestep 0. **So what does the last step do?**
+# The published settings end at $\bar\alpha_0$, the level of timestep 0 (`set_alpha_to_one=False`). The last call is
+# made *at* timestep 0. **So what does the last step do?**
 
 # %% tags=["nbval-check-output"]
 for set_alpha_to_one in (False, True):
-    walker = PNDMPipeline(pipe.unet, PNDMScheduler.from_config(pipe.scheduler.config, set_alpha_to_one=set_alpha_to_one))
+    walker = PNDMPipeline(
+        pipe.unet, PNDMScheduler.from_config(pipe.scheduler.config, set_alpha_to_one=set_alpha_to_one)
+    )
     walker.set_progress_bar_config(disable=True)
     places = []
 
@@ -319,14 +328,16 @@ for set_alpha_to_one in (False, True):
 
     walker(latents=x_T[:1], num_inference_steps=10, callback_on_step_end=keep)
     moved = (places[-1] - places[-2]).abs().max()
-    print(f"set_alpha_to_one={set_alpha_to_one}: the last call is made at t = {walker.scheduler.timesteps[-1]}", end=", ")
+    print(
+        f"set_alpha_to_one={set_alpha_to_one}: the last call is made at t = {walker.scheduler.timesteps[-1]}", end=", "
+    )
     print("and moves nothing" if moved == 0 else "and moves the picture")
 
 # %% [markdown]
 # A step from a level to the same level: the network is called and its answer multiplied by 0. What noise of level
 # $\bar\alpha_0$ is left stays in the picture, with a standard deviation of 0.01, or 1.3 levels of 255. Neither the
-# authors' code (whose index is shifted by one) nor Stable Diffusion's settings (whose timesteps are) have this. We keep
-# it as published, since that is how these checkpoints are sampled, and it stands in the ledger.
+# authors' code (whose index is shifted by one) nor Stable Diffusion's settings (whose timesteps are) have this. We
+# keep it as published, since that is how these checkpoints are sampled, and it stands in the ledger.
 #
 # ## With the official weights
 
@@ -339,16 +350,17 @@ pictures = official.show(PNDMPipeline, "google/ddpm-ema-bedroom-256", gpu=True, 
 # %% [markdown]
 # ## Exercises
 #
-# Each is checked by a property that only a right answer has. Replace the `...`; a solution is folded below each.
+# Each is checked by a property that only a right answer has. Replace the `None`; a solution is folded below each.
 #
-# **1. Where 55, -59, 37, -9 come from.** Measure along the curve so that the step ahead goes from 0 to 1. The last four
-# predictions were made at places $d$, a tensor of four numbers: $(0, -1, -2, -3)$ if all steps were alike. Give the four
-# weights whose sum $\sum_j w_j f(d_j)$ is the mean of $f$ over the step ahead, for every polynomial $f$ of degree up to
-# 3. (Four powers, four equations: `torch.linalg.solve`.)
+# **1. Where 55, -59, 37, -9 come from.** Measure along the curve so that the step ahead goes from 0 to 1. The last
+# four predictions were made at places $d$, a tensor of four numbers: $(0, -1, -2, -3)$ if all steps were alike. Give
+# the four weights whose sum $\sum_j w_j f(d_j)$ is the mean of $f$ over the step ahead, for every polynomial $f$ of
+# degree up to 3. (Four powers, four equations: `torch.linalg.solve`.)
+
 
 # %%
 def my_weights(d):
-    ...  # return four weights
+    return None  # instead: four weights
 
 
 def check_weights(weights):
@@ -379,16 +391,20 @@ print(check_weights(my_weights))
 # </details>
 #
 # **2. The lost orders.** Your weights work for unequal distances too. So measure in $\sigma$ and not in $t$: with
-# $\sigma$ at the last four predictions, newest first, and at the end of the step, say what $d$ is. The check walks the
-# two heaps with $\epsilon' = \sum_j w_j \epsilon_j$ in $\phi$, from an exact start, and measures the order.
+# $\sigma$ at the last four predictions, newest first, and at the end of the step, say what $d$ is. The check walks
+# the two heaps with $\epsilon' = \sum_j w_j \epsilon_j$ in $\phi$, from an exact start, and measures the order.
+
 
 # %%
 def my_places(sigmas, sigma_next):
-    ...  # return the four places d, with 0 for the newest prediction and 1 for the end of the step
+    return None  # instead: the four places d, with 0 for the newest prediction and 1 for the end of the step
 
 
 def check_order(places, weights):
-    if places(torch.tensor([4.0, 5, 6, 7]).double(), torch.tensor(3.0).double()) is None or weights(noise(0, 4)) is None:
+    if (
+        places(torch.tensor([4.0, 5, 6, 7]).double(), torch.tensor(3.0).double()) is None
+        or weights(noise(0, 4)) is None
+    ):
         return "not yet"
     errors = []
     for N in (40, 80, 160):
@@ -424,13 +440,14 @@ print(check_order(my_places, my_weights))
 # With $t$ in the place of $\sigma$ the same walk has order 2. The sampler that does it with $\sigma$ is known as LMS.
 # </details>
 #
-# **3. $\phi$, in the coordinates of lesson 2.** Write $\phi$ with $\bar x = x / \sqrt{\bar\alpha}$ and $\sigma$ instead of
-# (9). Two properties make it the right one. Two steps along the same noise are one long step. And in a world with a
-# single drawing it stays on the curve.
+# **3. $\phi$, in the coordinates of lesson 2.** Write $\phi$ with $\bar x = x / \sqrt{\bar\alpha}$ and $\sigma$
+# instead of (9). Two properties make it the right one. Two steps along the same noise are one long step. And in a
+# world with a single drawing it stays on the curve.
+
 
 # %%
 def my_phi(x_t, eps, alpha_bar_t, alpha_bar_prev):
-    ...  # return x at alpha_bar_prev
+    return None  # instead: x at alpha_bar_prev
 
 
 def check_phi(phi):
@@ -478,9 +495,9 @@ for name in ("PNDM last call", "PNDM half step", "PNDM shifted index"):
 # ## Where to read on
 #
 # * The paper: section 3.3 for the pseudo methods, and the proof of order 2 in its appendix.
-# * Hairer, Nørsett & Wanner, *Solving Ordinary Differential Equations I*, sections II.1 and III.1: Runge-Kutta, Adams,
-#   and what becomes of them when steps are not alike.
+# * Hairer, Nørsett & Wanner, *Solving Ordinary Differential Equations I*, sections II.1 and III.1: Runge-Kutta,
+#   Adams, and what becomes of them when steps are not alike.
 # * *Common Diffusion Noise Schedules and Sample Steps are Flawed*, Lin et al.,
 #   [arXiv:2305.08891](https://arxiv.org/abs/2305.08891), on where a walk should begin.
-# * *DPM-Solver++*, Lu et al., [arXiv:2211.01095](https://arxiv.org/abs/2211.01095): the same idea in a coordinate that
-#   suits the network better.
+# * *DPM-Solver++*, Lu et al., [arXiv:2211.01095](https://arxiv.org/abs/2211.01095): the same idea in a coordinate
+#   that suits the network better.

@@ -60,7 +60,7 @@ def gaussian_network(scheduler, **options):
 
 
 def std(scheduler, num_inference_steps):
-    """The standard deviation that a deterministic sampler gives data N(0, 0.5^2): where it takes a 1, since it is linear there."""
+    """What a deterministic sampler makes of data N(0, 0.5^2): it is linear there, so where it takes a 1 is the std."""
     scheduler.set_timesteps(num_inference_steps)
     network = gaussian_network(scheduler, prediction_type=scheduler.config.prediction_type)
     return abs(walk(scheduler, network, torch.ones(1, 1, dtype=torch.float64)).item())

@@ -1,4 +1,4 @@
-"""The published weights: the corners of pictures that diffusers draws with them, and their test suite holds them against.
+"""The published weights: the corners of their pictures are those that the tests of diffusers know.
 
     pytest -m official
 
@@ -22,12 +22,14 @@ SECONDS = 5  # after which the Hub counts as not reached
 
 @pytest.fixture(scope="module")
 def hub():
-    """True if the Hub answers soon, whether directly or through a proxy; looking up its name has no timeout of its own."""
+    """True if the Hub answers soon, directly or through a proxy. In a thread: looking up a name has no timeout."""
     reached = []
 
     def ask():
         try:
-            urllib.request.urlopen(f"{constants.ENDPOINT}/google/ddpm-cifar10-32/resolve/main/model_index.json", timeout=SECONDS)
+            urllib.request.urlopen(
+                f"{constants.ENDPOINT}/google/ddpm-cifar10-32/resolve/main/model_index.json", timeout=SECONDS
+            )
             reached.append(True)
         except OSError:
             pass

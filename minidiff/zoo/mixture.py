@@ -1,8 +1,9 @@
 r"""Data whose perfect network is known: mixtures of Gaussians.
 
-For x_0 ~ \sum_k w_k N(\mu_k, s_k^2 I) the noised data is a mixture again, x_t ~ \sum_k w_k N(a \mu_k, v_k I) with a = \sqrt{\bar\alpha_t} and
-v_k = \bar\alpha_t s_k^2 + 1 - \bar\alpha_t, so the score and the noise that no network could predict better are sums of K terms. A sampler that
-is given them makes no error but its own, which can then be measured:
+For x_0 ~ \sum_k w_k N(\mu_k, s_k^2 I) the noised data is a mixture again, x_t ~ \sum_k w_k N(a \mu_k, v_k I) with a =
+\sqrt{\bar\alpha_t} and v_k = \bar\alpha_t s_k^2 + 1 - \bar\alpha_t, so the score and the noise that no network could
+predict better are sums of K terms. A sampler that is given them makes no error but its own, which can then be
+measured:
 
     mixture = Mixture(means=[[-1.0], [0.5]], stds=[0.2, 0.3])
     print(orders(DDIMScheduler, mixture, clip_sample=False))
@@ -43,7 +44,8 @@ class Mixture:
         Args:
             x: (B, ...), a sample of noise level `alpha_bar`, a number or (B,).
         Returns:
-            (r, v, a \mu - x): to what part x comes from each, (B, K); their variances, (B, K); the ways to their means, (B, K, D).
+            (r, v, a \mu - x): to what part x comes from each, (B, K); their variances, (B, K); the ways to their
+            means, (B, K, D).
         """
         x = x.double().flatten(1)  # (B, D)
         alpha_bar = torch.as_tensor(alpha_bar, dtype=torch.float64).expand(len(x))[:, None]  # (B, 1)
@@ -58,12 +60,12 @@ class Mixture:
         return ((r / v)[..., None] * way).sum(1).reshape(x.shape)
 
     def eps(self, x, alpha_bar):
-        r"""E[\epsilon | x], what a perfect network predicts: -\sqrt{1 - \bar\alpha} times the score. Shaped like x, float64."""
+        r"""E[\epsilon | x] = -\sqrt{1 - \bar\alpha} score, what a perfect network predicts. Shaped like x, float64."""
         sigma = (1 - torch.as_tensor(alpha_bar, dtype=torch.float64)) ** 0.5
         return -sigma.reshape(-1, *[1] * (x.ndim - 1)) * self.score(x, alpha_bar)
 
     def x_0(self, x, alpha_bar):
-        r"""E[x_0 | x]: \sum_k r_k (\mu_k + \sqrt{\bar\alpha} s_k^2 / v_k (x - \sqrt{\bar\alpha} \mu_k)). Shaped like x, float64."""
+        r"""E[x_0 | x] = \sum_k r_k (\mu_k + a s_k^2 / v_k (x - a \mu_k)), a = \sqrt{\bar\alpha}. Like x, float64."""
         r, v, way = self.components(x, alpha_bar)
         a = torch.as_tensor(alpha_bar, dtype=torch.float64).reshape(-1, 1) ** 0.5
         return (r[..., None] * (self.means - (a * self.stds**2 / v)[..., None] * way)).sum(1).reshape(x.shape)
@@ -79,10 +81,10 @@ class Mixture:
         return PerfectNetwork(self, alpha_bar, sample_shape, prediction_type)
 
     def flow(self, x, start, end, steps=2000):
-        r"""Follow the ordinary differential equation that DDIM discretises, very finely: the reference that samplers are held against.
+        r"""Follow the differential equation that DDIM discretises, very finely: what samplers are held against.
 
-        With \bar x = x / \sqrt{\bar\alpha} and \sigma = \sqrt{(1 - \bar\alpha) / \bar\alpha} it is d\bar x / d\sigma = E[\epsilon | x], here
-        solved by the classical Runge-Kutta method in equal steps of \log\sigma.
+        With \bar x = x / \sqrt{\bar\alpha} and \sigma = \sqrt{(1 - \bar\alpha) / \bar\alpha} it is d\bar x / d\sigma
+        = E[\epsilon | x], here solved by the classical Runge-Kutta method in equal steps of \log\sigma.
 
         Args:
             x: (B, D), at noise level `start`.
@@ -125,12 +127,18 @@ class PerfectNetwork(nn.Module):
             raise ValueError(f"prediction_type is {prediction_type!r}; allowed are 'epsilon', 'sample', 'v_prediction'")
         self.mixture, self.prediction_type = mixture, prediction_type
         self.sample_shape = tuple(sample_shape or mixture.means.shape[1:])
-        self.alpha_bar = nn.Parameter(torch.as_tensor(alpha_bar), requires_grad=False)  # pipelines ask for its device and dtype
+        self.alpha_bar = nn.Parameter(
+            torch.as_tensor(alpha_bar), requires_grad=False
+        )  # pipelines ask for its device and dtype
 
     def forward(self, sample, timestep, return_dict=True):
-        """As UNet2DModel's, but for `sample` of any shape (B, ...) with D entries a sample; t is a whole number, or (B,) of them."""
+        """As UNet2DModel's, for `sample` (B, ...) of any shape with D entries each; t is one whole number or (B,)."""
         alpha_bar = self.alpha_bar[torch.as_tensor(timestep).long()].double()
-        predicted = self.mixture.x_0(sample, alpha_bar) if self.prediction_type == "sample" else self.mixture.eps(sample, alpha_bar)
+        predicted = (
+            self.mixture.x_0(sample, alpha_bar)
+            if self.prediction_type == "sample"
+            else self.mixture.eps(sample, alpha_bar)
+        )
         if self.prediction_type == "v_prediction":
             a, s = (level.reshape(-1, *[1] * (sample.ndim - 1)) for level in (alpha_bar**0.5, (1 - alpha_bar) ** 0.5))
             predicted = a * predicted - s * self.mixture.x_0(sample, alpha_bar)
@@ -176,10 +184,11 @@ class Orders:
 
 
 def orders(make_scheduler, mixture, steps=(10, 20, 40, 80, 160, 320), samples=64, seed=0, **options):
-    r"""Measure the order of a deterministic sampler between two noise levels, \bar\alpha = 0.026 and 0.66, from an exact start.
+    r"""Measure the order of a deterministic sampler, from an exact start at \bar\alpha = 0.026 to 0.66.
 
-    Between them lies a fine table, T - 1 = 64 times the most steps, in float64. Near \bar\alpha = 1 equal steps of t are equal steps of nothing
-    smooth, and near 0 nothing happens; without both ends the order is that of the method, not of the schedule.
+    Between them lies a fine table, T - 1 = 64 times the most steps, in float64. Near \bar\alpha = 1 equal steps of t
+    are equal steps of nothing smooth, and near 0 nothing happens; without both ends the order is that of the method,
+    not of the schedule.
 
     Args:
         make_scheduler: a class such as DDIMScheduler, called with the table and `options`.
@@ -194,23 +203,30 @@ def orders(make_scheduler, mixture, steps=(10, 20, 40, 80, 160, 320), samples=64
         u = torch.linspace(0.2, 0.6, T)
         alpha_bar = torch.exp(-0.1 * u - 9.95 * u**2)  # the levels of DDPM's linear betas, in continuous time
         beta = 1 - torch.cat([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]])
-        table = {"trained_betas": beta, "num_train_timesteps": T, "timestep_spacing": "linspace", "set_alpha_to_one": False}
+        table = {
+            "trained_betas": beta,
+            "num_train_timesteps": T,
+            "timestep_spacing": "linspace",
+            "set_alpha_to_one": False,
+        }
         scheduler = make_scheduler(**table, **options)
         network = mixture.as_network(scheduler.alpha_bar)
         x_T = mixture.sample(samples, scheduler.alpha_bar[-1].item(), torch.Generator().manual_seed(seed))
         exact = mixture.flow(x_T, scheduler.alpha_bar[-1].item(), scheduler.alpha_bar[0].item())
         errors = []
         for n in steps:
-            scheduler.set_timesteps(n + 1)  # the last of these steps leads from timestep 0 to its own level and changes nothing
+            scheduler.set_timesteps(
+                n + 1
+            )  # the last of these steps leads from timestep 0 to its own level and changes nothing
             errors.append(((walk(scheduler, network, x_T) - exact) ** 2).mean().sqrt().item())
     return Orders(tuple(steps), tuple(errors))
 
 
 def final_std(scheduler, std, num_inference_steps, **options):
-    r"""The standard deviation of what a sampler makes of data N(0, std^2), with a perfect network: exact, nothing is drawn.
+    r"""The standard deviation of what a sampler makes of data N(0, std^2) with a perfect network, without a sample.
 
-    For such data \epsilon is a multiple of x, each step a x + b z, and variances follow from a and b alone. The scheduler must not clip,
-    and its step must take a generator and no account of earlier steps (DDPM and DDIM).
+    For such data \epsilon is a multiple of x, each step a x + b z, and variances follow from a and b alone. The
+    scheduler must not clip, and its step must take a generator and no account of earlier steps (DDPM and DDIM).
 
     Args:
         options: arguments of the scheduler's step, such as eta.

@@ -102,12 +102,20 @@ def test_a_pair_of_sizes():
     assert ours.sample_shape == (3, 8, 12) and UNet2DModel(**SMALL).sample_shape == (3, 8, 8)
     compare(ours, theirs, randn(1, 3, 8, 12), 0)
     with pytest.raises(ValueError, match="sample_size is None; allowed"):
-        UNet2DModel(**SMALL | {"sample_size": None}).sample_shape  # noqa: B018
+        UNet2DModel(**SMALL | {"sample_size": None}).sample_shape
 
 
 @pytest.mark.parametrize(
     "timestep",
-    [0, 999, torch.tensor(500), torch.tensor(12.25), torch.tensor([3]), torch.tensor([3, 900]), torch.tensor([0.5, 700])],
+    [
+        0,
+        999,
+        torch.tensor(500),
+        torch.tensor(12.25),
+        torch.tensor([3]),
+        torch.tensor([3, 900]),
+        torch.tensor([0.5, 700]),
+    ],
     ids=str,
 )
 def test_times(timestep):
@@ -167,8 +175,14 @@ def test_the_gradient_is_theirs():
 @pytest.mark.parametrize(
     "config, message",
     [
-        ({"down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D")}, "down_block_types holds 'CrossAttnDownBlock2D'; known are"),
-        ({"up_block_types": ("UpBlock", "UpBlock2D")}, "up_block_types holds 'UpBlock'; known are UpBlock2D, AttnUpBlock2D"),
+        (
+            {"down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D")},
+            "down_block_types holds 'CrossAttnDownBlock2D'; known are",
+        ),
+        (
+            {"up_block_types": ("UpBlock", "UpBlock2D")},
+            "up_block_types holds 'UpBlock'; known are UpBlock2D, AttnUpBlock2D",
+        ),
         ({"block_out_channels": (8, 16, 24)}, "down_block_types has 2 entries, block_out_channels 3"),
         ({"up_block_types": ("UpBlock2D",)}, "up_block_types has 1 entries, block_out_channels 2"),
         ({"norm_num_groups": 5}, "block_out_channels holds 8, which norm_num_groups=5 does not divide"),
@@ -186,7 +200,9 @@ def test_configs_that_are_refused(config, message):
 
 
 def test_a_misspelt_argument():
-    with pytest.raises(TypeError, match="UNet2DModel has no argument 'layer_per_block'; did you mean 'layers_per_block'"):
+    with pytest.raises(
+        TypeError, match="UNet2DModel has no argument 'layer_per_block'; did you mean 'layers_per_block'"
+    ):
         UNet2DModel(**SMALL, layer_per_block=2)
 
 
@@ -203,5 +219,8 @@ def test_names_of_the_first_release():
         "resnet_eps": 1e-5,
         "downscale_freq_shift": 0,
     }
-    shapes = [{k: w.shape for k, w in unet.state_dict().items()} for unet in (UNet2DModel(**SMALL), UNet2DModel.from_config(old))]
+    shapes = [
+        {k: w.shape for k, w in unet.state_dict().items()}
+        for unet in (UNet2DModel(**SMALL), UNet2DModel.from_config(old))
+    ]
     assert shapes[0] == shapes[1]

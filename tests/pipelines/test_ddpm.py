@@ -70,7 +70,9 @@ def test_watching():
     check_watching(NAME, PUBLISHED, num_inference_steps=5)
 
 
-@pytest.mark.parametrize("arguments, message", REFUSED, ids=lambda value: "-".join(value) if isinstance(value, dict) else "")
+@pytest.mark.parametrize(
+    "arguments, message", REFUSED, ids=lambda value: "-".join(value) if isinstance(value, dict) else ""
+)
 def test_arguments_that_are_refused(arguments, message):
     check_refusal(NAME, PUBLISHED, arguments, message)
 

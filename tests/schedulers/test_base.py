@@ -76,7 +76,9 @@ def test_timesteps_of_every_count(name, spacing, offset):
         wanted = timesteps(theirs, N)
         if wanted[0] > 999:
             assert (spacing, offset, N) == ("leading", 1, 1000)
-            with pytest.raises(ValueError, match="steps_offset=1 moves the first of num_inference_steps=1000 .* to 1000"):
+            with pytest.raises(
+                ValueError, match="steps_offset=1 moves the first of num_inference_steps=1000 .* to 1000"
+            ):
                 ours.set_timesteps(N)
             continue
         if wanted[-1] < 0:
@@ -221,5 +223,3 @@ def test_a_network_that_predicts_the_same_otherwise_changes_nothing():
                 network = gaussian_network(scheduler, prediction_type=prediction_type)
                 ends.append(walk(scheduler, network, torch.ones(1, 1, dtype=torch.float64)))
             close(ends[0], ends[1], 1e-6, f"{scheduler_class.__name__} {other}")
-
-

@@ -131,7 +131,9 @@ def test_inverse_steps(prediction_type, spacing):
         for t in theirs.timesteps:
             arguments = randn(), t, 2 * randn(seed=1)
             if prediction_type == "sample" and set_alpha_to_one and ours.alpha_bar_before(t) == 1:
-                with pytest.raises(ValueError, match="cannot be inverted from a clean picture: set set_alpha_to_one=False"):
+                with pytest.raises(
+                    ValueError, match="cannot be inverted from a clean picture: set set_alpha_to_one=False"
+                ):
                     ours.inverse_step(*arguments)
                 continue
             mine, other = ours.inverse_step(*arguments), theirs.step(*arguments)

@@ -72,7 +72,9 @@ def test_trajectories(variance_type, count, clip_sample):
 
 @pytest.mark.parametrize("variance_type", ("learned", "learned_range", "fixed_small_log", "fixed_large_log"))
 def test_variance_types_that_are_refused(variance_type):
-    with pytest.raises(ValueError, match=f"variance_type is '{variance_type}'; allowed are 'fixed_small', 'fixed_large'"):
+    with pytest.raises(
+        ValueError, match=f"variance_type is '{variance_type}'; allowed are 'fixed_small', 'fixed_large'"
+    ):
         DDPMScheduler(variance_type=variance_type)
 
 

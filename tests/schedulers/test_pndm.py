@@ -56,7 +56,9 @@ def test_timesteps_of_every_count(spacing, offset, skip_prk_steps):
 @pytest.mark.parametrize("count", (0, 1, 3, 501, 1000))
 def test_counts_that_runge_kutta_steps_refuse(count):
     scheduler = PNDMScheduler()
-    with pytest.raises(ValueError, match=f"num_inference_steps is {count}; allowed is (4 to 500|a whole number from 1)"):
+    with pytest.raises(
+        ValueError, match=f"num_inference_steps is {count}; allowed is (4 to 500|a whole number from 1)"
+    ):
         scheduler.set_timesteps(count)
     assert scheduler.timesteps is None and scheduler.num_inference_steps is None
 
@@ -108,7 +110,9 @@ def test_set_timesteps_forgets(skip_prk_steps):
     for count in (10, 7, 10):
         scheduler.set_timesteps(count)
         ends.append(walk(scheduler, picture_network(scheduler), randn()))
-        with pytest.raises(ValueError, match=f"all {len(scheduler.timesteps)} calls are made: set_timesteps starts anew"):
+        with pytest.raises(
+            ValueError, match=f"all {len(scheduler.timesteps)} calls are made: set_timesteps starts anew"
+        ):
             scheduler.step(randn(), 0, randn())
     assert torch.equal(ends[0], ends[2]) and not torch.equal(ends[0], ends[1])
     scheduler.set_timesteps(10)

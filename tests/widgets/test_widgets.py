@@ -74,14 +74,13 @@ def test_the_dot_moves_with_the_steps():
 
 
 def test_the_slider_is_linked_in_the_browser(pipe):
-    before = set(ipywidgets.Widget.widgets if hasattr(ipywidgets.Widget, "widgets") else ())
     widget = widgets.scrub(widgets.record(pipe, num_inference_steps=4))
     play, slider, shown = widget.children[0].children
     stack = widget.children[1]
     links = {
         (link.source[0].model_id, link.target[0].model_id)
-        for key, link in ipywidgets.widgets.widget._instances.items()
-        if key not in before and type(link).__name__ == "Link"
+        for link in ipywidgets.widgets.widget._instances.values()
+        if isinstance(link, ipywidgets.widgets.widget_link.Link)
     }
     assert {(play.model_id, slider.model_id), (slider.model_id, stack.model_id), (slider.model_id, shown.model_id)} <= links
     assert slider.max == play.max == len(stack.children) - 1 == 3

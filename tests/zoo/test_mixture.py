@@ -30,7 +30,9 @@ def test_samples_have_the_mixtures_moments():
     for alpha_bar in (1.0, 0.4):
         x = MIXTURE.sample(n, alpha_bar, seeded())
         mean = alpha_bar**0.5 * (MIXTURE.weights[:, None] * MIXTURE.means).sum(0)
-        second = (MIXTURE.weights[:, None] * (alpha_bar * (MIXTURE.means**2 + MIXTURE.stds[:, None] ** 2) + 1 - alpha_bar)).sum(0)
+        second = (
+            MIXTURE.weights[:, None] * (alpha_bar * (MIXTURE.means**2 + MIXTURE.stds[:, None] ** 2) + 1 - alpha_bar)
+        ).sum(0)
         assert ((x.mean(0) - mean).abs() < 5 * x.std(0) / n**0.5).all()
         assert (((x**2).mean(0) - second).abs() < 5 * (x**2).std(0) / n**0.5).all()
 

@@ -1,8 +1,8 @@
 """The ledger: where a paper, its authors' code and diffusers disagree, and which side this package takes.
 
-One file for each sampler or network. An entry is a difference that shows in the code of diffusers as it is installed or in a golden, with
-the number that it changes and a test that demonstrates it. What only differed in code long gone, or does not change what comes out, is a
-sentence at the top of the file.
+One file for each sampler or network. An entry is a difference that shows in the code of diffusers as it is installed
+or in a golden, with the number that it changes and a test that demonstrates it. What only differed in code long gone,
+or does not change what comes out, is a sentence at the top of the file.
 
     print(entry("DDIM target"))
 """

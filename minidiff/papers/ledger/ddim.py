@@ -1,9 +1,10 @@
 r"""DDIM: Song, Meng & Ermon 2021, arXiv:2010.02502.
 
 Not entries:
-* The authors' code draws noise at \eta = 0 too and multiplies it by 0. Here and in diffusers nothing is drawn; what comes out is the same, but
-  a generator stands elsewhere afterwards.
-* Where N does not divide T the authors visit range(0, T, T // N), more than N timesteps. Here and in diffusers there are N.
+* The authors' code draws noise at \eta = 0 too and multiplies it by 0. Here and in diffusers nothing is drawn; what
+  comes out is the same, but a generator stands elsewhere afterwards.
+* Where N does not divide T the authors visit range(0, T, T // N), more than N timesteps. Here and in diffusers there
+  are N.
 * The authors also offer timesteps that grow quadratically. Neither diffusers nor this package does.
 """
 
@@ -15,7 +16,10 @@ ENTRIES = (
         paper=r"DDIM (12) uses the predicted $\hat x_0$ as it is; DDPM, whose network it is, clips it to [-1, 1].",
         original="ermongroup/ddim, generalized_steps, does not clip.",
         diffusers="clips where the config says clip_sample, which is the default and stands in the published configs.",
-        effect="The original's run of 10 steps at eta = 0.5, repeated with clipping, ends at samples that differ by 47 % of the largest value.",
+        effect=(
+            "The original's run of 10 steps at eta = 0.5, repeated with clipping, ends at samples that differ by "
+            "47 % of the largest value."
+        ),
         default="as the config says; True if it says nothing, as the published weights need it",
         switch="DDIMScheduler(clip_sample=False)",
         test="tests/schedulers/test_goldens.py::test_clipping_is_not_in_the_paper_of_ddim",
@@ -25,10 +29,14 @@ ENTRIES = (
         paper=r"DDIM section 4.2: a step goes from $\tau_i$ to $\tau_{i-1}$, the next timestep kept.",
         original="ermongroup/ddim and CompVis/stable-diffusion step to the next timestep kept.",
         diffusers=(
-            "DDIMScheduler and PNDMScheduler step to t - T // N, whatever timestep comes next. With 'leading' spacing it is the same; with "
-            "'linspace', and with 'trailing' where N does not divide T, the sample is at another noise level than the network is told."
+            "DDIMScheduler and PNDMScheduler step to t - T // N, whatever timestep comes next. With 'leading' "
+            "spacing it is the same; with 'linspace', and with 'trailing' where N does not divide T, the sample is "
+            "at another noise level than the network is told."
         ),
-        effect="N(0, 0.5^2), linspace, 10 steps: std 0.419 for DDIM and 0.527 for PLMS, instead of 0.362 and 0.485 (exact: 0.5).",
+        effect=(
+            "N(0, 0.5^2), linspace, 10 steps: std 0.419 for DDIM and 0.527 for PLMS, instead of 0.362 and 0.485 "
+            "(exact: 0.5)."
+        ),
         default="paper",
         switch="DDIMScheduler(step_to='ratio')",
         test="tests/schedulers/test_ddim.py::test_where_the_step_goes",

@@ -5,11 +5,14 @@ from minidiff.papers.ledger.mismatch import Mismatch
 ENTRIES = (
     Mismatch(
         "UNet2DModel float timestep",
-        paper="DDPM appendix B: sinusoids tell the network the time; they are smooth in t, and times between two timesteps have a meaning.",
+        paper=(
+            "DDPM appendix B: sinusoids tell the network the time; they are smooth in t, and times between two "
+            "timesteps have a meaning."
+        ),
         original="hojonathanho/diffusion turns t into a float and takes its sinusoids as they are.",
         diffusers=(
-            "UNet2DModel cuts a Python float off to a whole number before the sinusoids; a tensor, or a float given to UNet2DConditionModel, is "
-            "taken as it is."
+            "UNet2DModel cuts a Python float off to a whole number before the sinusoids; a tensor, or a float "
+            "given to UNet2DConditionModel, is taken as it is."
         ),
         effect="A small network with random weights, t = 3.5: the outputs differ by 2.0 % of the largest value.",
         default="paper: a number is a number",
