@@ -67,7 +67,7 @@ class DiscreteScheduler(Scheduler):
             beta = torch.tensor(config.trained_betas, dtype=torch.get_default_dtype())
             if beta.shape != (config.num_train_timesteps,):
                 raise ValueError(
-                    f"trained_betas has {beta.numel()} entries; allowed is one for each of the {len(self)} timesteps"
+                    f"trained_betas has {beta.numel()} entries; allowed are num_train_timesteps={len(self)}"
                 )
         else:
             beta = beta_table(config.beta_schedule, config.num_train_timesteps, config.beta_start, config.beta_end)

@@ -50,21 +50,22 @@ def measure(folder, samples=1000):
             "pndm_against_ddim": pndm_against_ddim(pipe, samples, bar=bar)[0],
             "encoding": encoding(pipe, min(samples, DRAWINGS), bar=bar)[0],
             "interpolation": interpolation(pipe, samples, bar=bar)[0],
+            "coarse_to_fine": coarse_to_fine(pipe, samples, bar=bar)[0],
         }
     return results | {"minutes": round((time.monotonic() - started) / 60, 1)}
 
 
-def measured(name="storybook-ddpm"):
-    """dict: what `measure` found, out of the measures.json beside the weights.
+def measured(name="storybook-ddpm", what="claims"):
+    """dict: what was measured after training, "claims" or "quality", out of the measures.json beside the weights.
 
     Raises:
         FileNotFoundError: these weights were not measured.
     """
     file = zoo.path(name) / "measures.json"
-    claims = json.loads(file.read_text()).get("claims") if file.exists() else None
-    if claims is None:
-        raise FileNotFoundError(f"{file} holds no claims; `minidiff train {name}` measures them after training")
-    return claims
+    measures = json.loads(file.read_text())["measures"] if file.exists() else {}
+    if what not in measures:
+        raise FileNotFoundError(f"{file} holds no {what}; `minidiff train {name}` measures them after training")
+    return measures[what]
 
 
 # ------------------------------------------------------------------------------------------------------ the claims
@@ -182,6 +183,42 @@ def interpolation(pipe, samples=1000, steps=10, seed=0, bar=None):
     paths = {"great circle": slerp(x_a, x_b, u), "chord": (1 - u) * x_a + u * x_b}
     pictures = {(name, steps): draw(sampler("DDIM", pipe), x_T, steps, seed, bar) for name, x_T in paths.items()}
     return judged(look_at(pictures), [(("great circle", steps), ("chord", steps))]), pictures
+
+
+def coarse_to_fine(pipe, samples=1000, steps=50, seed=0, bar=None):
+    r"""DDPM decides on large features first and on details last (Ho et al., section 4.3).
+
+    An attribute of a picture is decided at the timestep after which the evaluator's answer for \hat x_0 never changes.
+    Args, Returns: as `ddim_against_ddpm`; the rows hold the mean "decided" of each attribute, a timestep of 0 ... T - 1,
+        the comparison is of the time of day, which colours the whole picture, with the object.
+    """
+    x_T, guesses = noises(pipe, samples, seed), []
+    ddpm = sampler("DDPM", pipe)
+    ddpm.set_progress_bar_config(disable=True)
+
+    def keep(pipe, i, t, tensors):
+        guesses.append((tensors["pred_original_sample"] / 2 + 0.5).clamp(0, 1))
+        count(bar, len(guesses[-1]))
+
+    said = []  # for each batch and attribute the answers, (steps, B)
+    for first in range(0, samples, BATCH):
+        latents, guesses = x_T[first : first + BATCH], []
+        generator = torch.Generator().manual_seed(1000 * seed + first)
+        names = ("pred_original_sample",)
+        ddpm(len(latents), generator, steps, "pt", latents=latents, callback_on_step_end=keep,
+             callback_on_step_end_tensor_inputs=names)  # fmt: skip
+        looked = [evaluator.look(evaluator.as_pictures(guess)[0]) for guess in guesses]
+        said.append({name: torch.stack([look[name].argmax(1) for look in looked]) for name in world.ATTRIBUTES})
+    t = torch.cat([ddpm.scheduler.timesteps, torch.zeros(1, dtype=torch.long)]).double()
+    decided, weights = {}, resamples(samples)
+    for name in world.ATTRIBUTES:
+        answers = torch.cat([batch[name] for batch in said], dim=1)  # (steps, samples)
+        undecided = (answers != answers[-1]).flip(0).cummax(0).values.flip(0)  # still to change
+        decided[name] = t[undecided.sum(0)]
+    rows = [{"attribute": name, "decided": with_interval(weights @ times)} for name, times in decided.items()]
+    earlier = with_verdict(weights @ (decided["time"] - decided["object"]))
+    comparison = {"better": ["time", steps], "than": ["object", steps], "decided": earlier}
+    return {"samples": samples, "steps": steps, "rows": rows, "comparisons": [comparison]}, {"guesses": guesses}
 
 
 def slerp(a, b, u):
@@ -349,11 +386,12 @@ def table(result):
     """str: the rows of a result as a lesson prints them."""
     lines = [f"{result['samples']} pictures a row, in brackets the 95 % interval"]
     for row in result["rows"]:
-        head = (
-            f"{row['sampler']:16} {row['steps']:3} steps {row['calls']:3} calls"
-            if "sampler" in row
-            else f"{row['steps']:3} steps"
-        )
+        if "attribute" in row:
+            head = f"{row['attribute']:10}"
+        elif "sampler" in row:
+            head = f"{row['sampler']:16} {row['steps']:3} steps {row['calls']:3} calls"
+        else:
+            head = f"{row['steps']:3} steps"
         cells = [form(row[name]) for name, form in SHOWN.items() if name in row]
         lines.append("  ".join([head, *cells]))
     return "\n".join(lines)
@@ -373,6 +411,7 @@ SHOWN = {
     "frechet": lambda entry: f"Fréchet {spread(entry, '.2f')}",
     "same": lambda entry: f"same object {spread(entry, '.0f', 100)} %",
     "distance": lambda entry: f"distance {spread(entry, '.1f')}",
+    "decided": lambda entry: f"decided at t = {spread(entry, '.0f')}",
     "psnr": lambda entry: f"PSNR {spread(entry, '.1f')} dB",
     "mse": lambda entry: f"MSE {spread(entry, '.4f')}",
 }

@@ -1,0 +1,405 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 1. DDPM: undo the noise, a little at a time
+#
+# *Denoising Diffusion Probabilistic Models.* Ho, Jain & Abbeel, NeurIPS 2020,
+# [arXiv:2006.11239](https://arxiv.org/abs/2006.11239)
+#
+# A cat can be drowned in noise by anybody. This lesson is about getting it back. When you are done you can
+#
+# * say how much of a picture is left at time $t$, and compute $x_t$ in one line,
+# * derive the step back for somebody who knows the picture, and say what takes its place for somebody who does not,
+# * read the training loss and the sampling loop as one reads a recipe,
+# * say in which order a diffusion model makes its decisions.
+#
+# Reading takes about an hour, running all cells half a minute on two CPU cores.
+
+# %%
+import matplotlib.pyplot as plt
+import torch
+
+import minidiff
+from minidiff import DDPMPipeline, DDPMScheduler, widgets, zoo
+from minidiff.zoo import official
+from minidiff.zoo.recipes import claims
+
+torch.set_grad_enabled(False)  # nothing is trained here
+
+
+def noise(seed, *shape):
+    return torch.randn(shape or (1, 3, 32, 32), generator=torch.Generator().manual_seed(seed))
+
+
+# %% [markdown]
+# ## Drowning a cat
+#
+# Take a picture $x_0$, its numbers scaled to $[-1, 1]$. At every tick $t$ shrink it a little and add a little noise:
+#
+# $$q(x_t \mid x_{t-1}) = \mathcal N\big(\sqrt{1 - \beta_t}\; x_{t-1},\ \beta_t I\big) \tag{2}$$
+#
+# $\beta_t$ is the variance of the noise added. The shrinking makes room for it, so that the variance stays about 1
+# forever. After $T = 1000$ ticks nothing is left of the cat.
+#
+# Nobody wants to run a thousand ticks to see tick 600. Shrinking and adding noise many times is shrinking once and adding
+# noise once. With $\alpha_t = 1 - \beta_t$ and $\bar\alpha_t = \alpha_1 \alpha_2 \cdots \alpha_t$:
+#
+# $$q(x_t \mid x_0) = \mathcal N\big(\sqrt{\bar\alpha_t}\; x_0,\ (1 - \bar\alpha_t) I\big) \tag{4}$$
+#
+# $\bar\alpha_t$ is the most important number in this course: how much of the picture's variance is left. (The code counts
+# ticks from 0, as the published code does. The paper counts from 1.)
+#
+# Is (4) true? Let 100,000 copies of the number $x_0 = 0.8$ go through 300 single ticks, then ask (4).
+
+# %% tags=["nbval-check-output"]
+scheduler = DDPMScheduler()
+x = torch.full((100_000,), 0.8)
+generator = torch.Generator().manual_seed(0)
+for beta in scheduler.beta[:300]:
+    x = (1 - beta) ** 0.5 * x + beta**0.5 * torch.randn(x.shape, generator=generator)
+alpha_bar = scheduler.alpha_bar[299]
+print(f"300 ticks:       mean {x.mean():.2f}, standard deviation {x.std():.2f}")
+print(f"one leap by (4): mean {alpha_bar**0.5 * 0.8:.2f}, standard deviation {(1 - alpha_bar) ** 0.5:.2f}")
+
+# %% [markdown]
+# Now with a picture. Besides $\bar\alpha_t$ the widget shows the *signal-to-noise ratio*
+# $\bar\alpha_t / (1 - \bar\alpha_t)$, in decibels: at 0 dB there is as much noise as picture.
+# **Before you move the slider: at how many decibels will you stop seeing what it is?**
+
+# %%
+widgets.noising(zoo.world.draw(seed=5, size=32), scheduler)
+
+# %% [markdown]
+# ## Back, for somebody who knows the answer
+#
+# We want to step from $x_t$ to $x_{t-1}$. Suppose for a moment that $x_0$ is known. Then two things are known of
+# $x_{t-1}$: it lies $\beta_t$ of noise before $x_t$, by (2), and $1 - \bar\alpha_{t-1}$ of noise behind $x_0$, by (4).
+# Two Gaussians, multiplied, are a Gaussian:
+#
+# $$q(x_{t-1} \mid x_t, x_0) = \mathcal N\big(\tilde\mu_t,\ \tilde\beta_t I\big), \tag{6}$$
+#
+# $$\tilde\mu_t = \frac{\sqrt{\bar\alpha_{t-1}}\,\beta_t}{1 - \bar\alpha_t}\, x_0
+# + \frac{\sqrt{\alpha_t}\,(1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t, \qquad
+# \tilde\beta_t = \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\,\beta_t. \tag{7}$$
+#
+# Let us not believe it. On a fine grid of numbers we multiply the two Gaussians by brute force, and look where the product
+# has its mean and how wide it is.
+
+# %% tags=["nbval-check-output"]
+t, x_0, x_t = 200, -0.5, 0.3
+alpha_t, beta_t = 1 - scheduler.beta[t], scheduler.beta[t]
+alpha_bar_t, alpha_bar_prev = scheduler.alpha_bar[t], scheduler.alpha_bar[t - 1]
+
+x_prev = torch.linspace(-4, 4, 100_001, dtype=torch.float64)
+log_q = -((x_t - alpha_t**0.5 * x_prev) ** 2) / (2 * beta_t)
+log_q = log_q - (x_prev - alpha_bar_prev**0.5 * x_0) ** 2 / (2 * (1 - alpha_bar_prev))
+q = torch.softmax(log_q, dim=0)
+mean = (q * x_prev).sum()
+
+mu = alpha_bar_prev**0.5 * beta_t / (1 - alpha_bar_t) * x_0 + alpha_t**0.5 * (1 - alpha_bar_prev) / (1 - alpha_bar_t) * x_t
+print(f"by brute force: mean {mean:.3f}, standard deviation {(q * (x_prev - mean) ** 2).sum() ** 0.5:.3f}")
+print(f"by (7):         mean {mu:.3f}, standard deviation {((1 - alpha_bar_prev) / (1 - alpha_bar_t) * beta_t) ** 0.5:.3f}")
+
+# %% [markdown]
+# ## Back, for somebody who does not
+#
+# A sampler does not know $x_0$. A network guesses. It is not asked for the picture, but for the noise $\epsilon$ that
+# was mixed in; the picture follows by solving (4):
+#
+# $$\hat x_0 = \frac{x_t - \sqrt{1 - \bar\alpha_t}\;\epsilon_\theta(x_t, t)}{\sqrt{\bar\alpha_t}} \tag{15}$$
+#
+# And it is trained by just asking, at random times, with noise that *we* mixed in and therefore know:
+#
+# $$L = \mathbb E\, \big\lVert \epsilon - \epsilon_\theta(\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon,\ t)
+# \big\rVert^2 \tag{14}$$
+#
+# That is the whole training; `minidiff/zoo/recipes/storybook_ddpm.py` writes it in six lines. Here is the loss of the
+# finished network on 64 drawings that it has never seen, for six times. A network that always answers 0 has a loss of 1.
+# **At which end is it good: where there is little noise, or where there is much?**
+
+# %%
+pipe = DDPMPipeline.from_pretrained(zoo.path("storybook-ddpm"))
+pipe.set_progress_bar_config(disable=True)
+
+x_0 = claims.drawings(64, size=32, seed=1)  # (64, 3, 32, 32), none of them was trained on
+eps = noise(1, *x_0.shape)
+losses, guesses = {}, []
+for t in (0, 20, 100, 300, 600, 999):
+    x_t = pipe.scheduler.add_noise(x_0, eps, torch.full([64], t))
+    eps_theta = pipe.unet(x_t, t).sample
+    losses[t] = ((eps - eps_theta) ** 2).mean().item()
+    x_0_hat = pipe.scheduler.predict(eps_theta, x_t, pipe.scheduler.alpha_bar[t])[0]
+    guesses += [x_t[0], x_0_hat[0]]
+    print(f"t = {t:3}: loss {losses[t]:.4f}, noise in the picture {(1 - pipe.scheduler.alpha_bar[t]) ** 0.5:.3f}")
+widgets.sheet(claims.images((torch.stack(guesses[::2] + guesses[1::2]) / 2 + 0.5).clamp(0, 1)), columns=6, size=96)
+
+# %% tags=["nbval-check-output"]
+values = list(losses.values())
+print("the more noise, the easier to tell:", "yes" if all(a > b for a, b in zip(values, values[1:])) else "no")
+
+# %% [markdown]
+# Above $x_t$, below $\hat x_0$. At $t = 999$ the answer is nearly free: all of it is noise, so say what you see. But what
+# it then *believes* in is a fog, the mean of all pictures. At $t = 0$ the question is almost impossible, noise of one part
+# in a hundred, and hardly matters: the picture is there. All that is interesting happens between.
+#
+# ## The sampling loop
+#
+# Put the guess where $x_0$ stood in (7), add noise of the right size, repeat. Algorithm 2 of the paper:
+#
+# 1. $x_T \sim \mathcal N(0, I)$
+# 2. **for** $t = T, \ldots, 1$ **do**
+# 3. $\quad z \sim \mathcal N(0, I)$ if $t > 1$, else $z = 0$
+# 4. $\quad x_{t-1} = \tilde\mu_t(x_t, \hat x_0) + \sigma_t z$
+#
+# The pipeline's loop has these four lines, and the step is this:
+
+# %%
+minidiff.read(DDPMScheduler.step)
+
+# %% [markdown]
+# Two things that (7) does not tell. The guess is clipped to the range of pictures. And `variance_type` leaves open how large
+# $\sigma_t$ is: $\tilde\beta_t$ would be right if there were a single picture in the world, $\beta_t$ if pictures were
+# noise. The truth lies between, and with a thousand steps both work.
+#
+# Steps may be skipped: "$t-1$" is the next tick that we keep, and $\alpha_t$, $\beta_t$ are those of the leap. Here are 16
+# pictures with 100 of the 1000.
+
+# %%
+images = pipe(16, torch.Generator().manual_seed(11), num_inference_steps=100).images
+widgets.sheet(images, columns=8, size=96)
+
+# %% [markdown]
+# And the making of one, picture, guess and noise side by side. **When is it decided what it will be?**
+
+# %%
+walk = widgets.record(pipe, generator=torch.Generator().manual_seed(4), num_inference_steps=100)
+widgets.scrub(walk)
+
+# %% [markdown]
+# ## Claim 1: good pictures
+#
+# The abstract promises "high quality image samples": an Inception score of 9.46 and an FID of 3.17 on CIFAR-10, then the
+# best of all. What of our drawings? 2,000 samples were judged when the network was trained, drawn in 50 steps without noise
+# on the way. *Named* is the share of pictures in which the evaluator sees one of the six objects, beyond doubt. The
+# *Fréchet distance* compares them with true drawings as sets; its floor is what as many true drawings get. *Nearest* is the
+# distance to the nearest of the 50,000 training drawings, beside that of drawings that nobody trained on: a network that
+# copies would be nearer.
+
+# %%
+quality = claims.measured(what="quality")
+print(f"{quality['images']} pictures: named {100 * quality['named']:.1f} %")
+print(f"Fréchet distance {quality['frechet']:.3f}, floor {quality['frechet_floor']:.3f}")
+print(f"nearest training drawing {quality['nearest']:.3f}, that of unseen drawings {quality['nearest_floor']:.3f}")
+for attribute, ratio in quality["evenness"].items():
+    print(f"{attribute:9} drawn {ratio['least']:.2f} to {ratio['most']:.2f} times as often as in the drawings")
+
+# %% [markdown]
+# Live and small, the pictures above and 16 more:
+
+# %%
+more = pipe(16, torch.Generator().manual_seed(12), num_inference_steps=100).images
+live = zoo.evaluate(images + more)
+print(f"32 pictures: named {100 * live['named']:.0f} %, Fréchet {live['frechet']:.2f}, floor {live['frechet_floor']:.2f}")
+
+# %% tags=["nbval-check-output"]
+print("at least nine of ten pictures show something, large:", "yes" if quality["named"] >= 0.9 else "no")
+print("copies of the training drawings:", "no" if quality["nearest"] >= 0.9 * quality["nearest_floor"] else "yes")
+print("at least two of three show something, live:", "yes" if live["named"] >= 2 / 3 else "no")
+
+# %% [markdown]
+# A Fréchet distance of 32 pictures is mostly the distance of *any* 32 pictures: its floor says so.
+#
+# ## Claim 2: large features first
+#
+# Section 4.3: "large scale image features appear first and details appear last". A picture of this world has a time of
+# day, which colours all of it, and an object, which is a matter of some edges. So we ask the evaluator, at every step, what
+# it sees in $\hat x_0$, and note the tick after which its answer never changes again. **In which order would you decide?**
+
+# %%
+large = claims.measured()["coarse_to_fine"]
+print(claims.table(large))
+live, _ = claims.coarse_to_fine(pipe, samples=24, steps=25)
+print("\nlive:", claims.table(live))
+
+# %%
+figure, axes = plt.subplots(figsize=(6.4, 1.8), layout="constrained")
+for k, row in enumerate(large["rows"]):
+    entry = row["decided"]
+    axes.barh(row["attribute"], entry["value"], color=["#6a4fa3", "#c1571b", "#3572b0", "#3f8f4f"][k], alpha=0.8)
+axes.set(xlabel="decided at t, on average (the walk begins at 1000)")
+axes.invert_xaxis()
+plt.show()
+
+# %% tags=["nbval-check-output"]
+print("the time of day is decided before the object, large:", claims.verdicts(large, "decided"))
+
+# %% [markdown]
+# ## Few steps are hard
+#
+# The paper never draws in fewer than a thousand steps. Here is why: ten leaps, with either variance. (Lesson 2 cures it.)
+
+# %%
+few = claims.measured()["ddim_against_ddpm"]
+rows = [row for row in few["rows"] if row["sampler"].startswith("DDPM")]
+print(claims.table(few | {"rows": rows}))
+
+# %% tags=["nbval-check-output"]
+by_steps = {(row["sampler"], row["steps"]): row["named"] for row in rows}
+print("100 steps are better than 10:", "yes" if by_steps["DDPM", 100]["low"] > by_steps["DDPM", 10]["high"] else "no")
+small, wide = by_steps["DDPM", 10], by_steps["DDPM, large", 10]
+verdict = "the small one" if small["low"] > wide["high"] else "the large one" if wide["low"] > small["high"] else "neither"
+print("the better variance at 10 steps:", verdict)
+
+# %% [markdown]
+# In a leap of a hundred ticks $\beta_t$ is much larger than $\tilde\beta_t$, and what it adds at the end nobody takes
+# away again.
+#
+# ## With the official weights
+#
+# The same class with the networks of the paper: CIFAR-10, and faces of 256x256, which want a GPU.
+
+# %%
+pictures = official.show(DDPMPipeline, "google/ddpm-cifar10-32", batch_size=4, num_inference_steps=100)
+
+# %%
+pictures = official.show(DDPMPipeline, "google/ddpm-celebahq-256", gpu=True, batch_size=4, num_inference_steps=1000)
+
+# %% [markdown]
+# ## Exercises
+#
+# Each is checked by a property that only a right answer has. Replace the `...`; a solution is folded below each.
+#
+# **1. Noise that stays noise.** Write one tick of (2) for any $\beta$. The check feeds it numbers of variance 1 and looks
+# whether the variance is still 1, and whether the old and the new numbers are related as they must be.
+
+# %%
+def tick(x, beta, z):
+    ...  # return the next x; z is standard normal
+
+
+def check_tick(tick):
+    x, z = noise(2, 200_000), noise(3, 200_000)
+    for beta in (0.02, 0.5, 0.9):
+        y = tick(x, beta, z)
+        if y is None:
+            return "not yet"
+        if abs(y.var() - 1) > 0.02:
+            return f"no: with beta = {beta} the variance becomes {y.var():.2f}"
+        if abs((x * y).mean() - (1 - beta) ** 0.5) > 0.02:
+            return f"no: with beta = {beta} too {'little' if (x * y).mean() < (1 - beta) ** 0.5 else 'much'} of x is left"
+    return "yes"
+
+
+print(check_tick(tick))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def tick(x, beta, z):
+#     return (1 - beta) ** 0.5 * x + beta**0.5 * z
+#
+# print(check_tick(tick))
+# ```
+# </details>
+#
+# **2. Step back and stay on the road.** Write $\tilde\mu_t$ and $\tilde\beta_t$ for a leap. The check knows nothing of (7):
+# it noises a number to level $t$ by (4), steps back with yours, and looks whether (4) holds at level $t-1$.
+
+# %%
+def posterior(x_0, x_t, alpha_bar_t, alpha_bar_prev):
+    ...  # return (mean, variance) of x_{t-1}
+
+
+def check_posterior(posterior):
+    for a, b in ((0.3, 0.31), (0.2, 0.6), (0.05, 0.99)):
+        x_t = a**0.5 * 0.7 + (1 - a) ** 0.5 * noise(4, 300_000)
+        answer = posterior(0.7, x_t, a, b)
+        if answer is None:
+            return "not yet"
+        x_prev = answer[0] + answer[1] ** 0.5 * noise(5, 300_000)
+        if abs(x_prev.mean() - b**0.5 * 0.7) > 0.01 or abs(x_prev.var() - (1 - b)) > 0.01:
+            return f"no: from level {a} to {b} the variance is {x_prev.var():.3f}, it should be {1 - b:.3f}"
+        if abs(answer[1] - (1 - b) / (1 - a) * (1 - a / b)) > 1e-6:
+            return "almost: on the road, but another process than (2) has led there"
+    return "yes"
+
+
+print(check_posterior(posterior))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def posterior(x_0, x_t, alpha_bar_t, alpha_bar_prev):
+#     alpha_t = alpha_bar_t / alpha_bar_prev
+#     beta_t = 1 - alpha_t
+#     mean = (alpha_bar_prev**0.5 * beta_t * x_0 + alpha_t**0.5 * (1 - alpha_bar_prev) * x_t) / (1 - alpha_bar_t)
+#     return mean, (1 - alpha_bar_prev) / (1 - alpha_bar_t) * beta_t
+#
+# print(check_posterior(posterior))
+# ```
+# "Almost" is not a joke: whole families of steps stay on the road. Lesson 2 is about them.
+# </details>
+#
+# **3. The best network there is.** Let the data be numbers from $\mathcal N(0, s^2)$. Then no network is needed: the best
+# guess of the noise, the one with the least loss (14), is a formula. Find it. The check uses what makes a guess the best:
+# what it gets wrong has nothing to do with what it was shown.
+
+# %%
+def best_eps(x_t, alpha_bar_t, s):
+    ...
+
+
+def check_best(best_eps):
+    for a, s in ((0.9, 0.5), (0.5, 2.0), (0.1, 0.3)):
+        eps = noise(6, 300_000)
+        x_t = a**0.5 * s * noise(7, 300_000) + (1 - a) ** 0.5 * eps
+        guess = best_eps(x_t, a, s)
+        if guess is None:
+            return "not yet"
+        related = ((eps - guess) * x_t).mean() / x_t.std()
+        if abs(related) > 0.01:
+            return f"no: at alpha_bar = {a} what is wrong is still related to x_t, by {related:.2f}"
+    return "yes"
+
+
+print(check_best(best_eps))
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def best_eps(x_t, alpha_bar_t, s):
+#     return (1 - alpha_bar_t) ** 0.5 * x_t / (alpha_bar_t * s**2 + 1 - alpha_bar_t)
+#
+# print(check_best(best_eps))
+# ```
+# </details>
+#
+# ## What the ledger says
+#
+# Paper, original code and today's libraries do not agree in everything. For DDPM:
+
+# %%
+from minidiff.papers import ledger  # noqa: E402
+
+for entry in ledger.ENTRIES:
+    if entry.name in ("DDPM fixed_large_log", "trailing extra timestep"):
+        print(entry, end="\n\n")
+
+# %% [markdown]
+# ## Where to read on
+#
+# * The paper: section 2 for the whole derivation in a page, section 3.2 for the choice of $\sigma_t$, appendix A for (7).
+# * *Deep Unsupervised Learning using Nonequilibrium Thermodynamics*, Sohl-Dickstein et al.,
+#   [arXiv:1503.03585](https://arxiv.org/abs/1503.03585), where the idea comes from.
+# * *Improved Denoising Diffusion Probabilistic Models*, Nichol & Dhariwal,
+#   [arXiv:2102.09672](https://arxiv.org/abs/2102.09672): $\sigma_t$ can be learned, and then few steps are less hard.
+# * [Lesson 2](02_ddim.ipynb): few steps, with the same network.
