@@ -9,7 +9,8 @@
 # %% [markdown]
 # # 0. Start here
 #
-# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/minidiff/minidiff/blob/main/lessons/00_start_here.ipynb)
+# [![Open in
+# Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/minidiff/minidiff/blob/main/lessons/00_start_here.ipynb)
 #
 # In ten minutes you will have
 #
@@ -28,12 +29,10 @@ if "google.colab" in sys.modules:  # elsewhere the package is already here
 
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "minidiff[lessons]"], check=True)
 
-import matplotlib.pyplot as plt
 import torch
 
 import minidiff
-from minidiff import DDIMPipeline, DDIMScheduler, zoo
-from minidiff import widgets
+from minidiff import DDIMPipeline, DDIMScheduler, widgets, zoo
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
 print("runs on the", {"cuda": "GPU", "cpu": "processor"}[device])
@@ -93,8 +92,8 @@ print("the third of three is the one drawn alone:", "yes" if (company[2] - alone
 # %% [markdown]
 # ## What is a picture worth?
 #
-# Looking is good, counting is better. The zoo has an *evaluator*, a small network that names what a picture of this world
-# shows, and says "none of these" to rubbish. It judges every model in this course.
+# Looking is good, counting is better. The zoo has an *evaluator*, a small network that names what a picture of this
+# world shows, and says "none of these" to rubbish. It judges every model in this course.
 
 # %%
 few = pipe(64, torch.Generator().manual_seed(0), num_inference_steps=3, output_type="pt").images
@@ -109,8 +108,8 @@ print("more steps, better pictures:", "yes" if named[20] > named[3] else "no")
 # %% [markdown]
 # ## The code beside its equations
 #
-# This is the whole step from $x_t$ to $x_{t-1}$. On the left the equations of the paper, with their numbers; on the right
-# the code. It is the code that just ran, read from the installed package.
+# This is the whole step from $x_t$ to $x_{t-1}$. On the left the equations of the paper, with their numbers; on the
+# right the code. It is the code that just ran, read from the installed package.
 
 # %%
 minidiff.read(DDIMScheduler.step)
@@ -129,8 +128,9 @@ print("equations that do not hold:", len(checked.failures))
 # %% [markdown]
 # ## What else is promised
 #
-# **One to one.** The weights that the papers' authors published load into the same classes, and the pictures are those of
-# the original code. Where a paper, its code and today's libraries disagree, a *ledger* says so. One of its entries:
+# **One to one.** The weights that the papers' authors published load into the same classes, and the pictures are
+# those of the original code. Where a paper, its code and today's libraries disagree, a *ledger* says so. One of its
+# entries:
 
 # %%
 from minidiff.papers import ledger  # noqa: E402
@@ -138,8 +138,8 @@ from minidiff.papers import ledger  # noqa: E402
 print(ledger.entry("DDIM target"))
 
 # %% [markdown]
-# **Runs anywhere.** Every lesson runs on two processor cores in less than a minute, with the weights of the package. With
-# a GPU the same lesson runs there, and shows what the large networks draw.
+# **Runs anywhere.** Every lesson runs on two processor cores in less than a minute, with the weights of the package.
+# With a GPU the same lesson runs there, and shows what the large networks draw.
 #
 # ## The map
 #
@@ -156,9 +156,9 @@ print(ledger.entry("DDIM target"))
 # **1. A callback.** Every pipeline calls a function of yours after each step: `f(pipe, i, t, tensors)`. Write one that
 # stops the walk after the fifth step. (The loop ends when somebody sets `pipe.interrupt = True`.)
 
+
 # %%
-def stop_after_five(pipe, i, t, tensors):
-    ...
+def stop_after_five(pipe, i, t, tensors): ...
 
 
 def steps_taken(callback):
@@ -190,8 +190,7 @@ print("yes" if steps_taken(stop_after_five) == 5 else f"not yet: it took {steps_
 a, b = (torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
 
 
-def half_way(a, b):
-    ...
+def half_way(a, b): ...
 
 
 def check(noise):
@@ -217,9 +216,9 @@ print(check(half_way(a, b)))
 # that `t = 0`: how large is the noise that it reports, as a standard deviation? Compare with what it reports for
 # pure noise and `t = 999`. The check asks that your two numbers are what a good network says.
 
+
 # %%
-def reported_noise(x, t):
-    ...  # pipe.unet(x, t).sample is what the network says; return its standard deviation
+def reported_noise(x, t): ...  # pipe.unet(x, t).sample is what the network says; return its standard deviation
 
 
 def check_reported(f):

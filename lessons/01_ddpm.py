@@ -47,13 +47,13 @@ def noise(seed, *shape):
 # $\beta_t$ is the variance of the noise added. The shrinking makes room for it, so that the variance stays about 1
 # forever. After $T = 1000$ ticks nothing is left of the cat.
 #
-# Nobody wants to run a thousand ticks to see tick 600. Shrinking and adding noise many times is shrinking once and adding
-# noise once. With $\alpha_t = 1 - \beta_t$ and $\bar\alpha_t = \alpha_1 \alpha_2 \cdots \alpha_t$:
+# Nobody wants to run a thousand ticks to see tick 600. Shrinking and adding noise many times is shrinking once and
+# adding noise once. With $\alpha_t = 1 - \beta_t$ and $\bar\alpha_t = \alpha_1 \alpha_2 \cdots \alpha_t$:
 #
 # $$q(x_t \mid x_0) = \mathcal N\big(\sqrt{\bar\alpha_t}\; x_0,\ (1 - \bar\alpha_t) I\big) \tag{4}$$
 #
-# $\bar\alpha_t$ is the most important number in this course: how much of the picture's variance is left. (The code counts
-# ticks from 0, as the published code does. The paper counts from 1.)
+# $\bar\alpha_t$ is the most important number in this course: how much of the picture's variance is left. (The code
+# counts ticks from 0, as the published code does. The paper counts from 1.)
 #
 # Is (4) true? Let 100,000 copies of the number $x_0 = 0.8$ go through 300 single ticks, then ask (4).
 
@@ -88,8 +88,8 @@ widgets.noising(zoo.world.draw(seed=5, size=32), scheduler)
 # + \frac{\sqrt{\alpha_t}\,(1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t, \qquad
 # \tilde\beta_t = \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\,\beta_t. \tag{7}$$
 #
-# Let us not believe it. On a fine grid of numbers we multiply the two Gaussians by brute force, and look where the product
-# has its mean and how wide it is.
+# Let us not believe it. On a fine grid of numbers we multiply the two Gaussians by brute force, and look where the
+# product has its mean and how wide it is.
 
 # %% tags=["nbval-check-output"]
 t, x_0, x_t = 200, -0.5, 0.3
@@ -102,9 +102,13 @@ log_q = log_q - (x_prev - alpha_bar_prev**0.5 * x_0) ** 2 / (2 * (1 - alpha_bar_
 q = torch.softmax(log_q, dim=0)
 mean = (q * x_prev).sum()
 
-mu = alpha_bar_prev**0.5 * beta_t / (1 - alpha_bar_t) * x_0 + alpha_t**0.5 * (1 - alpha_bar_prev) / (1 - alpha_bar_t) * x_t
+mu = (
+    alpha_bar_prev**0.5 * beta_t / (1 - alpha_bar_t) * x_0
+    + alpha_t**0.5 * (1 - alpha_bar_prev) / (1 - alpha_bar_t) * x_t
+)
 print(f"by brute force: mean {mean:.3f}, standard deviation {(q * (x_prev - mean) ** 2).sum() ** 0.5:.3f}")
-print(f"by (7):         mean {mu:.3f}, standard deviation {((1 - alpha_bar_prev) / (1 - alpha_bar_t) * beta_t) ** 0.5:.3f}")
+beta_tilde_t = (1 - alpha_bar_prev) / (1 - alpha_bar_t) * beta_t
+print(f"by (7):         mean {mu:.3f}, standard deviation {beta_tilde_t**0.5:.3f}")
 
 # %% [markdown]
 # ## Back, for somebody who does not
@@ -116,11 +120,12 @@ print(f"by (7):         mean {mu:.3f}, standard deviation {((1 - alpha_bar_prev)
 #
 # And it is trained by just asking, at random times, with noise that *we* mixed in and therefore know:
 #
-# $$L = \mathbb E\, \big\lVert \epsilon - \epsilon_\theta(\sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon,\ t)
-# \big\rVert^2 \tag{14}$$
+# $$L = \mathbb E\, \big\lVert \epsilon - \epsilon_\theta(x_t, t) \big\rVert^2, \qquad
+# x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon \tag{14}$$
 #
 # That is the whole training; `minidiff/zoo/recipes/storybook_ddpm.py` writes it in six lines. Here is the loss of the
-# finished network on 64 drawings that it has never seen, for six times. A network that always answers 0 has a loss of 1.
+# finished network on 64 drawings that it has never seen, for six times. A network that always answers 0 has a loss
+# of 1.
 # **At which end is it good: where there is little noise, or where there is much?**
 
 # %%
@@ -144,9 +149,9 @@ values = list(losses.values())
 print("the more noise, the easier to tell:", "yes" if all(a > b for a, b in zip(values, values[1:])) else "no")
 
 # %% [markdown]
-# Above $x_t$, below $\hat x_0$. At $t = 999$ the answer is nearly free: all of it is noise, so say what you see. But what
-# it then *believes* in is a fog, the mean of all pictures. At $t = 0$ the question is almost impossible, noise of one part
-# in a hundred, and hardly matters: the picture is there. All that is interesting happens between.
+# Above $x_t$, below $\hat x_0$. At $t = 999$ the answer is nearly free: all of it is noise, so say what you see. But
+# what it then *believes* in is a fog, the mean of all pictures. At $t = 0$ the question is almost impossible, noise
+# of one part in a hundred, and hardly matters: the picture is there. All that is interesting happens between.
 #
 # ## The sampling loop
 #
@@ -163,12 +168,12 @@ print("the more noise, the easier to tell:", "yes" if all(a > b for a, b in zip(
 minidiff.read(DDPMScheduler.step)
 
 # %% [markdown]
-# Two things that (7) does not tell. The guess is clipped to the range of pictures. And `variance_type` leaves open how large
-# $\sigma_t$ is: $\tilde\beta_t$ would be right if there were a single picture in the world, $\beta_t$ if pictures were
-# noise. The truth lies between, and with a thousand steps both work.
+# Two things that (7) does not tell. The guess is clipped to the range of pictures. And `variance_type` leaves open
+# how large $\sigma_t$ is: $\tilde\beta_t$ would be right if there were a single picture in the world, $\beta_t$ if
+# pictures were noise. The truth lies between, and with a thousand steps both work.
 #
-# Steps may be skipped: "$t-1$" is the next tick that we keep, and $\alpha_t$, $\beta_t$ are those of the leap. Here are 16
-# pictures with 100 of the 1000.
+# Steps may be skipped: "$t-1$" is the next tick that we keep, and $\alpha_t$, $\beta_t$ are those of the leap. Here
+# are 16 pictures with 100 of the 1000.
 
 # %%
 images = pipe(16, torch.Generator().manual_seed(11), num_inference_steps=100).images
@@ -184,12 +189,13 @@ widgets.scrub(walk)
 # %% [markdown]
 # ## Claim 1: good pictures
 #
-# The abstract promises "high quality image samples": an Inception score of 9.46 and an FID of 3.17 on CIFAR-10, then the
-# best of all. What of our drawings? 2,000 samples were judged when the network was trained, drawn in 50 steps without noise
-# on the way. *Named* is the share of pictures in which the evaluator sees one of the six objects, beyond doubt. The
-# *Fréchet distance* compares them with true drawings as sets; its floor is what as many true drawings get. *Nearest* is the
-# distance to the nearest of the 50,000 training drawings, beside that of drawings that nobody trained on: a network that
-# copies would be nearer.
+# The abstract promises "high quality image samples": an Inception score of 9.46 and an FID of 3.17 on CIFAR-10, then
+# the best of all. What of our drawings? 2,000 samples were judged when the network was trained, drawn in 50 steps
+# without noise on the way. *Named* is the share of pictures in which the evaluator sees one of the six objects,
+# beyond doubt. The
+# *Fréchet distance* compares them with true drawings as sets; its floor is what as many true drawings get. *Nearest*
+# is the distance to the nearest of the 50,000 training drawings, beside that of drawings that nobody trained on: a
+# network that copies would be nearer.
 
 # %%
 quality = claims.measured(what="quality")
@@ -205,7 +211,9 @@ for attribute, ratio in quality["evenness"].items():
 # %%
 more = pipe(16, torch.Generator().manual_seed(12), num_inference_steps=100).images
 live = zoo.evaluate(images + more)
-print(f"32 pictures: named {100 * live['named']:.0f} %, Fréchet {live['frechet']:.2f}, floor {live['frechet_floor']:.2f}")
+print(
+    f"32 pictures: named {100 * live['named']:.0f} %, Fréchet {live['frechet']:.2f}, floor {live['frechet_floor']:.2f}"
+)
 
 # %% tags=["nbval-check-output"]
 print("at least nine of ten pictures show something, large:", "yes" if quality["named"] >= 0.9 else "no")
@@ -218,8 +226,9 @@ print("at least two of three show something, live:", "yes" if live["named"] >= 2
 # ## Claim 2: large features first
 #
 # Section 4.3: "large scale image features appear first and details appear last". A picture of this world has a time of
-# day, which colours all of it, and an object, which is a matter of some edges. So we ask the evaluator, at every step, what
-# it sees in $\hat x_0$, and note the tick after which its answer never changes again. **In which order would you decide?**
+# day, which colours all of it, and an object, which is a matter of some edges. So we ask the evaluator, at every
+# step, what it sees in $\hat x_0$, and note the tick after which its answer never changes again. **In which order
+# would you decide?**
 
 # %%
 large = claims.measured()["coarse_to_fine"]
@@ -242,7 +251,8 @@ print("the time of day is decided before the object, large:", claims.verdicts(la
 # %% [markdown]
 # ## Few steps are hard
 #
-# The paper never draws in fewer than a thousand steps. Here is why: ten leaps, with either variance. (Lesson 2 cures it.)
+# The paper never draws in fewer than a thousand steps. Here is why: ten leaps, with either variance. (Lesson 2 cures
+# it.)
 
 # %%
 few = claims.measured()["ddim_against_ddpm"]
@@ -253,7 +263,9 @@ print(claims.table(few | {"rows": rows}))
 by_steps = {(row["sampler"], row["steps"]): row["named"] for row in rows}
 print("100 steps are better than 10:", "yes" if by_steps["DDPM", 100]["low"] > by_steps["DDPM", 10]["high"] else "no")
 small, wide = by_steps["DDPM", 10], by_steps["DDPM, large", 10]
-verdict = "the small one" if small["low"] > wide["high"] else "the large one" if wide["low"] > small["high"] else "neither"
+verdict = (
+    "the small one" if small["low"] > wide["high"] else "the large one" if wide["low"] > small["high"] else "neither"
+)
 print("the better variance at 10 steps:", verdict)
 
 # %% [markdown]
@@ -275,12 +287,12 @@ pictures = official.show(DDPMPipeline, "google/ddpm-celebahq-256", gpu=True, bat
 #
 # Each is checked by a property that only a right answer has. Replace the `...`; a solution is folded below each.
 #
-# **1. Noise that stays noise.** Write one tick of (2) for any $\beta$. The check feeds it numbers of variance 1 and looks
-# whether the variance is still 1, and whether the old and the new numbers are related as they must be.
+# **1. Noise that stays noise.** Write one tick of (2) for any $\beta$. The check feeds it numbers of variance 1 and
+# looks whether the variance is still 1, and whether the old and the new numbers are related as they must be.
+
 
 # %%
-def tick(x, beta, z):
-    ...  # return the next x; z is standard normal
+def tick(x, beta, z): ...  # return the next x; z is standard normal
 
 
 def check_tick(tick):
@@ -292,7 +304,9 @@ def check_tick(tick):
         if abs(y.var() - 1) > 0.02:
             return f"no: with beta = {beta} the variance becomes {y.var():.2f}"
         if abs((x * y).mean() - (1 - beta) ** 0.5) > 0.02:
-            return f"no: with beta = {beta} too {'little' if (x * y).mean() < (1 - beta) ** 0.5 else 'much'} of x is left"
+            return (
+                f"no: with beta = {beta} too {'little' if (x * y).mean() < (1 - beta) ** 0.5 else 'much'} of x is left"
+            )
     return "yes"
 
 
@@ -309,12 +323,12 @@ print(check_tick(tick))
 # ```
 # </details>
 #
-# **2. Step back and stay on the road.** Write $\tilde\mu_t$ and $\tilde\beta_t$ for a leap. The check knows nothing of (7):
-# it noises a number to level $t$ by (4), steps back with yours, and looks whether (4) holds at level $t-1$.
+# **2. Step back and stay on the road.** Write $\tilde\mu_t$ and $\tilde\beta_t$ for a leap. The check knows nothing
+# of (7): it noises a number to level $t$ by (4), steps back with yours, and looks whether (4) holds at level $t-1$.
+
 
 # %%
-def posterior(x_0, x_t, alpha_bar_t, alpha_bar_prev):
-    ...  # return (mean, variance) of x_{t-1}
+def posterior(x_0, x_t, alpha_bar_t, alpha_bar_prev): ...  # return (mean, variance) of x_{t-1}
 
 
 def check_posterior(posterior):
@@ -348,13 +362,13 @@ print(check_posterior(posterior))
 # "Almost" is not a joke: whole families of steps stay on the road. Lesson 2 is about them.
 # </details>
 #
-# **3. The best network there is.** Let the data be numbers from $\mathcal N(0, s^2)$. Then no network is needed: the best
-# guess of the noise, the one with the least loss (14), is a formula. Find it. The check uses what makes a guess the best:
-# what it gets wrong has nothing to do with what it was shown.
+# **3. The best network there is.** Let the data be numbers from $\mathcal N(0, s^2)$. Then no network is needed: the
+# best guess of the noise, the one with the least loss (14), is a formula. Find it. The check uses what makes a guess
+# the best: what it gets wrong has nothing to do with what it was shown.
+
 
 # %%
-def best_eps(x_t, alpha_bar_t, s):
-    ...
+def best_eps(x_t, alpha_bar_t, s): ...
 
 
 def check_best(best_eps):
@@ -397,7 +411,8 @@ for entry in ledger.ENTRIES:
 # %% [markdown]
 # ## Where to read on
 #
-# * The paper: section 2 for the whole derivation in a page, section 3.2 for the choice of $\sigma_t$, appendix A for (7).
+# * The paper: section 2 for the whole derivation in a page, section 3.2 for the choice of $\sigma_t$, appendix A for
+#   (7).
 # * *Deep Unsupervised Learning using Nonequilibrium Thermodynamics*, Sohl-Dickstein et al.,
 #   [arXiv:1503.03585](https://arxiv.org/abs/1503.03585), where the idea comes from.
 # * *Improved Denoising Diffusion Probabilistic Models*, Nichol & Dhariwal,

@@ -227,8 +227,9 @@ widgets.sheet(images, columns=8, size=96)
 # that of the four it is made of.
 
 # %%
-minidiff.read(PNDMScheduler.multistep, run=lambda: claims.sampler("PLMS", pipe)(latents=x_T[:1], num_inference_steps=20),
-              step=14)  # fmt: skip
+plms = claims.sampler("PLMS", pipe)
+plms.set_progress_bar_config(disable=True)
+minidiff.read(PNDMScheduler.multistep, run=lambda: plms(latents=x_T[:1], num_inference_steps=20), step=14)
 
 # %% [markdown]
 # ## Three rulers, one curve

@@ -60,7 +60,7 @@ def test_the_config_is_read_only_all_the_way_down():
         config["steps"] = 3
     assert config.betas == (0.1, (0.2,))
     with pytest.raises(AttributeError, match="'step'; did you mean 'steps'"):
-        config.step  # noqa: B018
+        config.step
 
 
 def test_arrays_become_plain_numbers(tmp_path):

@@ -47,7 +47,7 @@ def test_public_names(name):
 
 def test_unknown_names():
     with pytest.raises(AttributeError, match="'minidiff' has no attribute 'DDPMPipelin'"):
-        minidiff.DDPMPipelin  # noqa: B018
+        minidiff.DDPMPipelin
     with pytest.raises(ImportError):
         from minidiff import nothing  # noqa: F401
 

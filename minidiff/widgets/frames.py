@@ -47,7 +47,9 @@ def chart(curves, at, width=300, height=150, low=None, high=None):
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts.append(f'<circle cx="{x(at, n):.1f}" cy="{y(curve[at]):.1f}" r="5" fill="{colour}" stroke="none"/>')
         place = left + k * (right - left) / len(curves)
-        parts.append(f'<text x="{place:.0f}" y="{height - 4}" font-size="12" fill="{colour}" stroke="none">{name}</text>')
+        parts.append(
+            f'<text x="{place:.0f}" y="{height - 4}" font-size="12" fill="{colour}" stroke="none">{name}</text>'
+        )
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     return f'<svg {size} stroke="currentColor" font-family="sans-serif">{"".join(parts)}</svg>'
 

@@ -52,7 +52,9 @@ def scrub(*trajectories, labels=None, frames=24, size=128):
     labels = [""] * len(trajectories) if labels is None else labels
     if not trajectories or len(labels) != len(trajectories):
         raise ValueError(f"labels are {len(labels)}; allowed is one for each of the {len(trajectories)} trajectories")
-    head = table([[f'<div style="width:{size - 8}px">{text}</div>' for text in ("x_t", "predicted x_0", "predicted noise")]])
+    head = table(
+        [[f'<div style="width:{size - 8}px">{text}</div>' for text in ("x_t", "predicted x_0", "predicted noise")]]
+    )
     count = min(frames, max(map(len, trajectories)))
     made = []
     for k in range(count):

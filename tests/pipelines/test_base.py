@@ -102,7 +102,7 @@ def test_what_is_left_out_says_so(pipe, name):
     with pytest.raises(AttributeError, match=f"{name} does not exist in minidiff: it is a feature of diffusers"):
         getattr(pipe, name)()
     with pytest.raises(AttributeError, match="no attribute 'schedular'; did you mean 'scheduler'"):
-        pipe.schedular  # noqa: B018
+        pipe.schedular
 
 
 def test_pipelines_can_be_copied(pipe):

@@ -60,7 +60,9 @@ def test_noising_goes_from_the_drawing_to_noise():
     drawing = zoo.world.draw(seed=3, size=32)
     made = frames(widgets.noising(drawing, DDPMScheduler(), frames=5))
     assert [re.search(r"t = (\d+)<", frame)[1] for frame in made] == ["0", "250", "500", "749", "999"]
-    first, last = (torch.frombuffer(bytearray(pictures(f)[0].tobytes()), dtype=torch.uint8) for f in (made[0], made[-1]))
+    first, last = (
+        torch.frombuffer(bytearray(pictures(f)[0].tobytes()), dtype=torch.uint8) for f in (made[0], made[-1])
+    )
     clean = torch.frombuffer(bytearray(drawing.image.tobytes()), dtype=torch.uint8)
     assert (first.float() - clean.float()).abs().mean() < 12 < 40 < (last.float() - clean.float()).abs().mean()
 
@@ -82,7 +84,11 @@ def test_the_slider_is_linked_in_the_browser(pipe):
         for link in ipywidgets.widgets.widget._instances.values()
         if isinstance(link, ipywidgets.widgets.widget_link.Link)
     }
-    assert {(play.model_id, slider.model_id), (slider.model_id, stack.model_id), (slider.model_id, shown.model_id)} <= links
+    assert {
+        (play.model_id, slider.model_id),
+        (slider.model_id, stack.model_id),
+        (slider.model_id, shown.model_id),
+    } <= links
     assert slider.max == play.max == len(stack.children) - 1 == 3
 
 

@@ -120,7 +120,7 @@ def test_slerp_keeps_the_radius_and_the_angle():
 
 
 def test_measure_and_measured(pipe, tmp_path, monkeypatch):
-    for name, few in (("ddim_against_ddpm", (2, 3)), ("encoding", (2, 3)), ("interpolation", 2)):
+    for name, few in (("ddim_against_ddpm", (2, 3)), ("encoding", (2, 3)), ("interpolation", 2), ("coarse_to_fine", 3)):
         whole = getattr(claims, name)
         monkeypatch.setattr(claims, name, lambda *args, _whole=whole, _few=few, **kw: _whole(*args, steps=_few, **kw))
     monkeypatch.setattr(claims, "CURVES", 2)
@@ -129,9 +129,14 @@ def test_measure_and_measured(pipe, tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
     with pytest.raises(FileNotFoundError, match="holds no claims; `minidiff train toy`"):
         claims.measured("toy")
-    (tmp_path / "toy" / "measures.json").write_text(json.dumps({"claims": found}))
+    (tmp_path / "toy" / "measures.json").write_text(json.dumps({"measures": {"claims": found}}))
     assert claims.measured("toy") == found and found["minutes"] >= 0
-    for name, words in (("ddim_against_ddpm", "DDIM"), ("encoding", "PSNR"), ("pndm_against_ddim", "distance")):
+    for name, words in (
+        ("ddim_against_ddpm", "DDIM"),
+        ("encoding", "PSNR"),
+        ("pndm_against_ddim", "distance"),
+        ("coarse_to_fine", "decided"),
+    ):
         text = claims.table(found[name])
         assert words in text and len(text.splitlines()) == 1 + len(found[name]["rows"])
 
@@ -186,3 +191,24 @@ def test_samplers_are_what_they_are_called(pipe):
         scheduler.set_timesteps(10)
         assert scheduler.timesteps[0] == 999 and scheduler.config.set_alpha_to_one is True
         assert not scheduler.config.get("clip_sample", False)
+
+
+def test_what_never_changes_again_is_decided(pipe, monkeypatch):
+    """An evaluator whose answer for the object changes once, half way, and whose other answers never do."""
+    seen = []
+
+    def look(pictures):
+        seen.append(len(pictures))
+        logits = {
+            name: torch.eye(len(values))[:1].repeat(len(pictures), 1) for name, values in evaluator.ANSWERS.items()
+        }
+        if len(seen) <= 5:
+            logits["object"] = logits["object"].flip(1)
+        return logits
+
+    monkeypatch.setattr(evaluator, "look", look)
+    found, _ = claims.coarse_to_fine(pipe, samples=3, steps=10)
+    decided = {row["attribute"]: row["decided"]["value"] for row in found["rows"]}
+    assert seen == [3] * 10
+    assert decided == {"object": 400, "colour": 900, "time": 900, "mountains": 900}
+    assert found["comparisons"][0]["decided"]["verdict"] == "yes"

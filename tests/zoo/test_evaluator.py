@@ -270,7 +270,7 @@ def test_frechet_distance_tells_bad_sets_from_good_ones(drawings, verdict):
     }
     for name, images in bad.items():
         found = zoo.evaluate(images.clamp(0, 1), drawings=FEW)
-        assert found["frechet"] > 4 * found["frechet_floor"], name
+        assert found["frechet"] > 3 * found["frechet_floor"], name
 
 
 def test_the_nearest_training_drawing_of_a_copy_is_itself():

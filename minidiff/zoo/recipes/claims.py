@@ -189,8 +189,8 @@ def coarse_to_fine(pipe, samples=1000, steps=50, seed=0, bar=None):
     r"""DDPM decides on large features first and on details last (Ho et al., section 4.3).
 
     An attribute of a picture is decided at the timestep after which the evaluator's answer for \hat x_0 never changes.
-    Args, Returns: as `ddim_against_ddpm`; the rows hold the mean "decided" of each attribute, a timestep of 0 ... T - 1,
-        the comparison is of the time of day, which colours the whole picture, with the object.
+    Args, Returns: as `ddim_against_ddpm`; the rows hold the mean "decided" of each attribute, a timestep of 0 ... T
+        - 1, the comparison is of the time of day, which colours the whole picture, with the object.
     """
     x_T, guesses = noises(pipe, samples, seed), []
     ddpm = sampler("DDPM", pipe)
