@@ -142,7 +142,7 @@ for t in (0, 20, 100, 300, 600, 999):
     x_0_hat = pipe.scheduler.predict(eps_theta, x_t, pipe.scheduler.alpha_bar[t])[0]
     guesses += [x_t[0], x_0_hat[0]]
     print(f"t = {t:3}: loss {losses[t]:.4f}, noise in the picture {(1 - pipe.scheduler.alpha_bar[t]) ** 0.5:.3f}")
-widgets.sheet(claims.images((torch.stack(guesses[::2] + guesses[1::2]) / 2 + 0.5).clamp(0, 1)), columns=6, size=96)
+widgets.sheet(claims.images((torch.stack(guesses[::2] + guesses[1::2]) / 2 + 0.5).clamp(0, 1)), columns=6, size=64)
 
 # %% tags=["nbval-check-output"]
 values = list(losses.values())
@@ -184,7 +184,7 @@ widgets.sheet(images, columns=8, size=96)
 
 # %%
 walk = widgets.record(pipe, generator=torch.Generator().manual_seed(4), num_inference_steps=100)
-widgets.scrub(walk)
+widgets.scrub(walk, frames=18)
 
 # %% [markdown]
 # ## Claim 1: good pictures

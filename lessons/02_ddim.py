@@ -195,7 +195,7 @@ ddpm = DDPMPipeline.from_pretrained(zoo.path("storybook-ddpm"))
 ddpm.set_progress_bar_config(disable=True)
 walk_ddim = widgets.record(pipe, latents=x_T[2:3], num_inference_steps=20)
 walk_ddpm = widgets.record(ddpm, latents=x_T[2:3], num_inference_steps=20, generator=torch.Generator().manual_seed(0))
-widgets.scrub(walk_ddim, walk_ddpm, labels=["DDIM", "DDPM"])
+widgets.scrub(walk_ddim, walk_ddpm, labels=["DDIM", "DDPM"], frames=16)
 
 # %% [markdown]
 # Is the noise really all there is? Draw again, from the same $x_T$, with other seeds for whatever is random on the
@@ -238,7 +238,7 @@ print(claims.table(live))
 steps = (10, 20, 50, 100)
 named = {(row["sampler"], row["steps"]): row["named"]["value"] for row in live["rows"]}
 widgets.steps_and_quality(
-    {name: [widgets.sheet(claims.images(pictures[name, N][:12]), columns=6, size=40) for N in steps]
+    {name: [widgets.sheet(claims.images(pictures[name, N][:12]), columns=6, size=32) for N in steps]
      for name in ("DDIM", "DDPM")},
     {name: [named[name, N] for N in steps] for name in ("DDIM", "DDPM")},
     steps,
@@ -290,7 +290,7 @@ for name, path in (("great circle", circle), ("chord", chord)):
 
 # %%
 drawn = [pipe(9, latents=path, num_inference_steps=20).images for path in (circle, chord)]
-widgets.sheet(drawn[0] + drawn[1], columns=9, size=80)
+widgets.sheet(drawn[0] + drawn[1], columns=9, size=64)
 
 # %% [markdown]
 # Above the great circle, below the chord. One number for it: how many pictures between two noises show an object
@@ -324,7 +324,7 @@ print(claims.table(measured["encoding"]))
 live, coded = claims.encoding(pipe, samples=6)
 print(claims.table(live))
 row = [*coded["drawings"], *coded[10], *coded[100]]
-widgets.sheet(claims.images(torch.stack(row)), columns=6, size=80)
+widgets.sheet(claims.images(torch.stack(row)), columns=6, size=96)
 
 # %% [markdown]
 # Above the drawings, in the middle what comes back with 10 steps, below with 100. The whole code, for one drawing:

@@ -12,7 +12,7 @@ CURVES = ("#3572b0", "#c1571b", "#3f8f4f", "#8a56a8")
 def picture(image, height):
     """An <img> of a PIL image, drawn `height` CSS pixels high, its pixels sharp."""
     file = io.BytesIO()
-    image.save(file, "WEBP", quality=80, method=6)
+    image.save(file, "WEBP", quality=65, method=6)
     data = base64.b64encode(file.getvalue()).decode()
     width = round(height * image.width / image.height)
     style = f"width:{width}px;height:{height}px;image-rendering:pixelated;display:block"

@@ -11,8 +11,10 @@ def sheet(images, columns=8, size=96, gap=6):
     rows = -(-len(images) // columns)
     board = Image.new("RGB", (columns * (size + gap) + gap, rows * (size + gap) + gap), PAPER)
     for k, image in enumerate(images):
+        sharp = size % image.width == 0  # whole pixels stay pixels, which also makes small files
+        resampling = Image.Resampling.NEAREST if sharp else Image.Resampling.LANCZOS
         place = gap + k % columns * (size + gap), gap + k // columns * (size + gap)
-        board.paste(image.convert("RGB").resize((size, size), Image.Resampling.LANCZOS), place)
+        board.paste(image.convert("RGB").resize((size, size), resampling), place)
     return board
 
 

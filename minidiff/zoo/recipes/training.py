@@ -10,6 +10,7 @@ import os
 import sys
 import textwrap
 import time
+from abc import ABC, abstractmethod
 from contextlib import nullcontext
 from copy import deepcopy
 from pathlib import Path
@@ -20,7 +21,7 @@ from tqdm.auto import tqdm
 CHECKPOINT_SECONDS = 120
 
 
-class TrainingRecipe:
+class TrainingRecipe(ABC):
     """What a recipe must say; see `train` for how it is used.
 
     Attributes:
@@ -33,27 +34,27 @@ class TrainingRecipe:
     name, seed, steps, batch_size = "", 0, 0, 64
     learning_rate, warmup, ema_decay = 1e-3, 300, 0.999
 
+    @abstractmethod
     def network(self):
         """The network to train, freshly initialised."""
-        raise NotImplementedError
 
+    @abstractmethod
     def data(self):
         """A tuple of tensors with one entry a drawing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, network, batch, generator, step):
         """A scalar. `batch` holds rows of `data`, on the device; `generator` is a CPU generator for all that is
         random.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def save(self, network, folder):
         """Write the trained weights to `folder`, float16."""
-        raise NotImplementedError
 
+    @abstractmethod
     def measure(self, folder):
         """A dict of what the trained weights are worth, with the sizes of the samples."""
-        raise NotImplementedError
 
 
 def train(recipe, out, device="cpu", steps=None):
