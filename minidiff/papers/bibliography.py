@@ -55,6 +55,7 @@ BIBLIOGRAPHY = {
         1993,
         source="Springer, 2nd edition, §II.1 and §III.1",
     ),
+    "P2": Paper("Perception Prioritized Training of Diffusion Models", "Choi et al.", 2022, "2204.00227"),
     "Spacing": Paper(
         "Common Diffusion Noise Schedules and Sample Steps are Flawed", "Lin, Liu, Li & Yang", 2023, "2305.08891"
     ),

@@ -97,6 +97,12 @@ GLOSSARY = (
     # Training and measures
     Entry("L", "the loss"),
     Entry("w", "how much guidance goes beyond the condition; guidance_scale is 1 + w", papers=("CFG",)),
+    Entry(
+        "w",
+        "the weight of a time in the loss",
+        "the paper writes lambda'_t, of another form of the loss",
+        ("P2", "DDPM"),
+    ),
     Entry("w", "as an index: of the true pictures, the world's", papers=("FID",)),
     Entry("m", "the mean of the features", papers=("FID",)),
     Entry("C", "the covariance of the features", papers=("FID",)),

@@ -1,8 +1,10 @@
 r"""storybook-ddpm: the UNet that predicts the noise in 32x32 drawings, for DDPM, DDIM and PNDM alike.
 
-Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239, algorithm 1, with one
-change: the times of a batch are stratified, one from each of B equal parts of 0 ... T - 1, which makes the loss
-less noisy and changes nothing in its mean.
+Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239, algorithm 1, with two
+changes. The times of a batch are stratified, one from each of B equal parts of 0 ... T - 1, which makes the loss less
+noisy and changes nothing in its mean. And a time t counts by 1 - alpha-bar_t, a weight of Perception Prioritized
+Training of Diffusion Models (Choi, Lee, Shin, Kim, Kim & Yoon, CVPR 2022, arXiv:2204.00227): else most of the loss
+would come from times at which a drawing is all but clean, and little from those that decide what it shows.
 """
 
 import torch
@@ -19,8 +21,8 @@ from minidiff.zoo.recipes.training import TrainingRecipe
 
 
 class Recipe(TrainingRecipe):
-    name, seed, steps, batch_size = "storybook-ddpm", 0, 14_000, 32
-    learning_rate, warmup, ema_decay = 1.5e-3, 500, 0.9993
+    name, seed, steps, batch_size = "storybook-ddpm", 0, 16_000, 64
+    learning_rate, warmup, cooldown, ema_decay = 1.5e-3, 500, 0.3, 0.9993
     drawings = 50_000
 
     def __init__(self):
@@ -34,8 +36,8 @@ class Recipe(TrainingRecipe):
             sample_size=32,
             freq_shift=1,
             flip_sin_to_cos=False,
-            down_block_types=("DownBlock2D", "DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
-            up_block_types=("AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"),
+            down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+            up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D", "UpBlock2D"),
             block_out_channels=(24, 48, 96, 96),
             layers_per_block=1,
             downsample_padding=0,
@@ -57,8 +59,13 @@ class Recipe(TrainingRecipe):
         x_t = self.scheduler.add_noise(x_0, eps, t)
         eps_theta = network(x_t, t).sample
 
-        # DDPM (14)  L = \overline{(\epsilon - \epsilon_\theta(x_t, t))^2}
-        L = ((eps - eps_theta.float()) ** 2).mean()
+        alpha_bar_t = self.scheduler.alphas_cumprod.to(x_t.device)[t].reshape(B, 1, 1, 1)
+
+        # P2 §3.2  w = \frac{1}{1 + \frac{\bar\alpha_t}{1 - \bar\alpha_t}}
+        w = 1 / (1 + alpha_bar_t / (1 - alpha_bar_t))  # the paper's k and gamma are 1; (B, 1, 1, 1)
+
+        # DDPM (14)  L = \overline{w (\epsilon - \epsilon_\theta(x_t, t))^2}
+        L = (w * (eps - eps_theta.float()) ** 2).mean()
         return L
 
     def save(self, network, folder):

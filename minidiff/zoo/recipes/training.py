@@ -27,12 +27,14 @@ class TrainingRecipe(ABC):
     Attributes:
         name: of the weights.
         seed, steps, batch_size: as usual.
-        learning_rate: its peak, after `warmup` steps; it then falls to 0 along half a cosine.
+        learning_rate: its peak, after `warmup` steps.
+        cooldown: the share of the steps, the last ones, in which it falls to 0 along half a cosine. Below 1 a run that
+            turns out too short goes on, as if it had been longer from the start, from a checkpoint before its cooldown.
         ema_decay: of the moving average of the weights, which is what is kept.
     """
 
     name, seed, steps, batch_size = "", 0, 0, 64
-    learning_rate, warmup, ema_decay = 1e-3, 300, 0.999
+    learning_rate, warmup, cooldown, ema_decay = 1e-3, 300, 1.0, 0.999
 
     @abstractmethod
     def network(self):
@@ -82,7 +84,7 @@ def train(recipe, out, device="cpu", steps=None):
         batch = [column[rows].to(device) for column in data]
 
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * learning_rate_share(step, recipe.warmup, steps)
+            group["lr"] = recipe.learning_rate * learning_rate_share(step, steps, recipe.warmup, recipe.cooldown)
         with half_precision(device):
             loss = recipe.loss(network, batch, generator, step)
         optimizer.zero_grad(set_to_none=True)
@@ -101,11 +103,12 @@ def train(recipe, out, device="cpu", steps=None):
     return ema.eval(), run | dict(minutes=round((seconds + time.monotonic() - started) / 60, 1), loss=round(smooth, 5))
 
 
-def learning_rate_share(step, warmup, steps):
-    """Up in a line, down along half a cosine: from 0 to 1 to 0."""
+def learning_rate_share(step, steps, warmup, cooldown):
+    """Up in a line from 0 to 1, level, and in the last share `cooldown` of the steps down along half a cosine to 0."""
     if step < warmup:
         return (step + 1) / warmup
-    return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(1, steps - warmup))
+    first = max(warmup, (1 - cooldown) * steps)
+    return 0.5 + 0.5 * math.cos(math.pi * max(0, step - first) / max(1, steps - first))
 
 
 @torch.no_grad()
