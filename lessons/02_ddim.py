@@ -32,6 +32,7 @@ from minidiff.zoo import official
 from minidiff.zoo.recipes import claims
 
 torch.set_grad_enabled(False)  # nothing is trained here
+device = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def noise(seed, *shape):
@@ -129,7 +130,7 @@ print("its slope is the predicted noise:", "yes" if (slope - eps_theta).abs().ma
 # **Where would you expect the sharpest turns: in the fog at the beginning, or close to the picture?**
 
 # %%
-pipe = DDIMPipeline.from_pretrained(zoo.path("storybook-ddpm"))
+pipe = DDIMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
 pipe.set_progress_bar_config(disable=True)
 slopes = []
 
@@ -191,7 +192,7 @@ minidiff.read(DDIMScheduler.step, run=lambda: pipe(1, latents=x_T[:1], num_infer
 # Move the slider. **Before you do: after how many steps will you be able to tell them apart?**
 
 # %%
-ddpm = DDPMPipeline.from_pretrained(zoo.path("storybook-ddpm"))
+ddpm = DDPMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
 ddpm.set_progress_bar_config(disable=True)
 walk_ddim = widgets.record(pipe, latents=x_T[2:3], num_inference_steps=20)
 walk_ddpm = widgets.record(ddpm, latents=x_T[2:3], num_inference_steps=20, generator=torch.Generator().manual_seed(0))
@@ -332,7 +333,7 @@ widgets.sheet(claims.images(torch.stack(row)), columns=6, size=96)
 # %% tags=["nbval-check-output"]
 scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)  # a clipped number has no way back
 scheduler.set_timesteps(100)
-x = 2 * coded["drawings"][:1] - 1
+x = 2 * coded["drawings"][:1].to(device) - 1
 for t in reversed(scheduler.timesteps):
     x = scheduler.inverse_step(pipe.unet(x, t).sample, t, x).prev_sample
 print("the code of a drawing has nearly the spread of noise:", "yes" if 0.8 < x.std() < 1.1 else f"no, {x.std():.2f}")
@@ -454,7 +455,7 @@ def check_inverse_step(inverse_step):
     def there_and_back(inverse_step):
         scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)
         scheduler.set_timesteps(20)
-        x_0 = x = 2 * coded["drawings"][:2] - 1
+        x_0 = x = 2 * coded["drawings"][:2].to(device) - 1
         for t in reversed(scheduler.timesteps):
             x = inverse_step(pipe.unet, scheduler, t, x)
         for t in scheduler.timesteps:

@@ -34,6 +34,7 @@ from minidiff.zoo.mixture import Mixture, orders
 from minidiff.zoo.recipes import claims
 
 torch.set_grad_enabled(False)  # nothing is trained here
+device = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def noise(seed, *shape):
@@ -213,7 +214,7 @@ print(f"PLMS with 20 steps is nearer than DDIM with 320: {tables['PLMS'].errors[
 # ## Run it
 
 # %%
-pipe = PNDMPipeline.from_pretrained(zoo.path("storybook-ddpm"))
+pipe = PNDMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
 pipe.set_progress_bar_config(disable=True)
 x_T = noise(5, 8, 3, 32, 32)
 images = pipe(8, latents=x_T, num_inference_steps=20).images

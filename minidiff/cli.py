@@ -54,7 +54,9 @@ def parser():
     sub = command("tour", tour, "draw with every pipeline and lay the pictures out in one gallery")
     add_seed(sub)
     add_device(sub)
-    sub.add_argument("--out", type=Path, default=Path("minidiff-tour.png"), metavar="FILE", help="default %(default)s")
+    sub.add_argument(
+        "--out", type=picture_file, default=Path("minidiff-tour.png"), metavar="FILE", help="default %(default)s"
+    )
 
     sub = command("generate", generate, "draw pictures with one pipeline")
     sub.add_argument("pipeline", metavar="PIPELINE", choices=CATALOGUE, help=f"one of {', '.join(CATALOGUE)}")
@@ -65,7 +67,7 @@ def parser():
     sub.add_argument("--batch", type=positive, default=1, metavar="B", help="how many pictures (default %(default)s)")
     sub.add_argument("--weights", metavar="WHERE", help="a name in the zoo, a folder, or a Hub id")
     add_device(sub)
-    sub.add_argument("--out", type=Path, metavar="FILE", help="default minidiff-PIPELINE-SEED.png")
+    sub.add_argument("--out", type=picture_file, metavar="FILE", help="default minidiff-PIPELINE-SEED.png")
 
     sub = command("lessons", lessons, "copy the lessons' notebooks and open them in JupyterLab")
     sub.add_argument("folder", nargs="?", type=Path, default=Path("minidiff-lessons"), metavar="FOLDER")
@@ -86,7 +88,7 @@ def parser():
 
 
 def add_seed(sub):
-    sub.add_argument("--seed", type=int, default=0, metavar="S", help="the same seed, the same pictures (default 0)")
+    sub.add_argument("--seed", type=seed, default=0, metavar="S", help="the same seed, the same pictures (default 0)")
 
 
 def add_device(sub):
@@ -98,6 +100,22 @@ def positive(text):
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
     return value
+
+
+def seed(text):
+    if not text.isdigit() or int(text) >= 2**64:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2^64 - 1")
+    return int(text)
+
+
+def picture_file(text):
+    """A path that a picture can be written to, so that nobody waits for one that cannot be kept."""
+    file = Path(text)
+    if not file.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} lies in no folder that exists")
+    if file.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png, .jpg, .jpeg or .webp")
+    return file
 
 
 def chosen_device(name):

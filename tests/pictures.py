@@ -62,7 +62,10 @@ def counted(pipe):
 
 
 def compare_pictures(name, config, kind="one", **call):
-    """The same pictures from ours and theirs; returns ours."""
+    """The same pictures from ours and theirs, over the whole trajectory; returns ours.
+
+    To 1e-5 of the range in float64, to 1e-4 in PNDM's float32: 59 calls of an untrained network let roundings grow.
+    """
     ours, theirs = both_pipelines(name, config)
     results = []
     for pipe, generator in zip((ours, theirs), generators(kind)):
@@ -70,7 +73,7 @@ def compare_pictures(name, config, kind="one", **call):
         results.append(pipe(batch_size=2, generator=generator, output_type="np", **call).images)
     assert results[0].shape == results[1].shape == (2, 8, 8, 3) and results[0].dtype == np.float32
     assert results[0].std() > 0.05  # there is something to see
-    np.testing.assert_allclose(*results, atol=1e-5)
+    np.testing.assert_allclose(*results, rtol=0, atol=1e-4 if name == "PNDMPipeline" else 1e-5)
     return ours
 
 

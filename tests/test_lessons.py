@@ -1,9 +1,13 @@
-"""The notebooks are those that the sources make, executed, and small. nbval runs them; see pyproject.toml."""
+"""The notebooks are those that the sources make, executed, and small, and the exercises can be solved.
+
+nbval runs them as they are; see pyproject.toml.
+"""
 
 import re
 from pathlib import Path
 
 import jupytext
+import nbclient
 import nbformat
 import pytest
 
@@ -50,6 +54,25 @@ def test_a_lesson_imports_the_package_and_names_its_kernel(source):
     text = source.read_text()
     assert re.search(r"^(from|import) minidiff", text, re.MULTILINE)
     assert "#     name: python3" in text
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=ids)
+def test_every_exercise_is_open_and_its_solution_passes_the_check(source):
+    """Runs the lesson with each solution, and the check again, put behind its exercise."""
+    notebook, checks = jupytext.read(source), []
+    for place, cell in reversed(list(enumerate(notebook.cells))):
+        if solution := re.search(r"<summary>Solution</summary>\n\n```python\n(.*?)```", cell.source, re.DOTALL):
+            exercise = notebook.cells[place - 1]
+            check = exercise.source.splitlines()[-1]
+            solved = nbformat.v4.new_code_cell(solution[1].replace(check, "") + "\n" + check)
+            notebook.cells.insert(place, solved)
+            checks.append((exercise, solved))
+    assert len(checks) == 3
+    where = {"metadata": {"path": str(source.parent)}}
+    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=300, resources=where).execute()
+    for exercise, solved in checks:
+        assert not exercise.outputs[-1].text.startswith("yes"), exercise.source
+        assert solved.outputs[-1].text.startswith("yes"), solved.outputs[-1].text
 
 
 def test_notebooks_are_small():

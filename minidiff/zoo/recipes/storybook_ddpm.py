@@ -75,6 +75,12 @@ class Recipe(TrainingRecipe):
         """What 2,000 samples are worth, and the claims of the papers that use these weights."""
         return {"quality": self.quality(folder), "claims": claims.measure(folder)}
 
+    def described(self, measures):
+        """The quality in a table, the claims as the lessons print them."""
+        results = {name: result for name, result in measures["claims"].items() if name != "minutes"}
+        tables = [f"{name.replace('_', ' ')}:\n\n```\n{claims.table(result)}\n```" for name, result in results.items()]
+        return "\n\n".join([super().described(measures["quality"]), *tables])
+
     def quality(self, folder, samples=2_000, steps=50):
         """`zoo.evaluate` for DDIM's samples against all training drawings; and how even the classes are.
 

@@ -58,6 +58,11 @@ class TrainingRecipe(ABC):
     def measure(self, folder):
         """A dict of what the trained weights are worth, with the sizes of the samples."""
 
+    def described(self, measures):
+        """`measures` in Markdown, for people."""
+        rows = [f"| {key} | {value} |" for key, value in flat(measures)]
+        return "\n".join(["Behind a share, in brackets, its 95 % interval.", "", "| | |", "|---|---|", *rows])
+
 
 def train(recipe, out, device="cpu", steps=None):
     """Train, resuming from the checkpoint in `out` if there is one. Returns (the averaged network, a dict about the
@@ -161,8 +166,7 @@ def write_report(folder, recipe, run, measures):
     about = textwrap.dedent(sys.modules[type(recipe).__module__].__doc__).strip()
     lines = [f"# {recipe.name}", "", about, "", f"Trained by `minidiff train {recipe.name}`:", "", "| | |", "|---|---|"]
     lines += [f"| {key.replace('_', ' ')} | {value} |" for key, value in run.items()]
-    lines += ["", "What came of it; behind a share, in brackets, its 95 % interval:", "", "| | |", "|---|---|"]
-    lines += [f"| {key} | {value} |" for key, value in flat(measures)]
+    lines += ["", "## What came of it", "", recipe.described(measures)]
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
