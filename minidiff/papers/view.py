@@ -101,7 +101,7 @@ class Reading:
         return (
             f'<div style="text-align:left"><div><b>{html.escape(self.name)}</b>{step}</div>{head}'
             f'<table style="width:100%;table-layout:fixed;border-collapse:collapse;margin:6px 0">'
-            f'<colgroup><col style="width:44%"><col style="width:56%"></colgroup><tbody>{rows}</tbody></table></div>'
+            f'<colgroup><col style="width:38%"><col style="width:62%"></colgroup><tbody>{rows}</tbody></table></div>'
         )
 
 
@@ -198,7 +198,7 @@ class Source:
     def rows(self, values=()):
         """list of Row; `values` are texts by the line of their statement."""
         values, rows, between = dict(values), [], []
-        number, gone = 1, self.left_out()
+        number, gone, signatures = 1, self.left_out(), self.signatures()
         while number <= len(self.lines):
             line = self.in_file(number)
             if line in self.pairs:
@@ -206,6 +206,9 @@ class Source:
                 end = self.statements[line].end_lineno
                 rows.append(Row("\n".join(self.lines[number - 1 : end]), self.pairs[line], values.get(line, [])))
                 between, number = [], end
+            elif number in signatures:
+                number, signature = signatures[number]
+                between += signature
             elif number not in gone:
                 between.append(
                     self.lines[number - 1] + ' ..."""' * (number + 1 in gone and number in self.docstrings())
@@ -221,6 +224,21 @@ class Source:
         """Numbers of lines that are not shown: the comments of pairs, and of a docstring all but its first line."""
         comments = {k for pairs in self.pairs.values() for p in pairs for k in range(p.comment[0], p.comment[1] + 1)}
         return comments | {k for first, last in self.docstrings().items() for k in range(first + 1, last + 1)}
+
+    def signatures(self):
+        """{first line: (last line, [lines])}: those that have a line for each argument, in fewer lines."""
+        found = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.FunctionDef):
+                lines = self.lines[node.lineno - 1 : node.body[0].lineno - 1]
+                if len(lines) > 3 and not any("#" in line for line in lines):
+                    text = " ".join(map(str.strip, lines)).replace("( ", "(", 1).replace(", )", ")")
+                    margin = " " * node.col_offset
+                    wrapped = textwrap.wrap(
+                        text, 88, initial_indent=margin, subsequent_indent=margin + " " * 8, break_on_hyphens=False
+                    )
+                    found[node.lineno] = node.body[0].lineno - 1, wrapped
+        return found
 
     def docstrings(self):
         """{first line: last line}."""

@@ -99,9 +99,7 @@ class DDIMScheduler(DiscreteScheduler):
         """
         check_eta(eta)
         if generator is not None and variance_noise is not None:
-            raise ValueError(
-                "generator and variance_noise are both given; allowed is one of them, the noise comes from it"
-            )
+            raise ValueError("generator and variance_noise are both given; allowed is one of them")
         x_t = sample
         alpha_bar_t, alpha_bar_prev = self.alpha_bar[int(timestep)], self.alpha_bar_before(timestep)
 

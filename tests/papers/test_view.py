@@ -76,6 +76,32 @@ def test_rows_hold_every_line_once():
         assert code.count(line) == 1
 
 
+def spread_out(
+    x_t,
+    steps=(1, 2),
+    *,
+    name="x",
+):
+    return x_t
+
+
+def spread_out_and_explained(
+    x_t,  # the sample
+    steps,
+    name,
+):
+    return x_t
+
+
+def test_a_signature_takes_few_lines_unless_it_holds_comments():
+    (row,) = read(spread_out).rows
+    assert row.code == 'def spread_out(x_t, steps=(1, 2), *, name="x"):\n    return x_t'
+    (row,) = read(spread_out_and_explained).rows
+    assert row.code.count("\n") == 5 and "# the sample" in row.code
+    signature, _, body = read(DDIMScheduler.step).rows[0].code.partition("):\n")
+    assert body.startswith('    r"""One step') and signature.count("\n") == 1
+
+
 def test_the_head_names_the_paper():
     reading = read(DDIMScheduler.step)
     assert reading.name == "minidiff.schedulers.ddim.DDIMScheduler.step"
