@@ -27,7 +27,8 @@ import sys
 if "google.colab" in sys.modules:  # elsewhere the package is already here
     import subprocess
 
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", "minidiff[lessons]"], check=True)
+    wanted = "minidiff[lessons] @ git+https://github.com/minidiff/minidiff"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
 
 import torch
 

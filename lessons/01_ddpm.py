@@ -124,9 +124,9 @@ print(f"by (7):         mean {mu:.3f}, standard deviation {beta_tilde_t**0.5:.3f
 # $$L = \mathbb E\, \big\lVert \epsilon - \epsilon_\theta(x_t, t) \big\rVert^2, \qquad
 # x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon \tag{14}$$
 #
-# That is the whole training; `minidiff/zoo/recipes/storybook_ddpm.py` writes it in ten lines, two of them to let the
-# times in the middle count for more. Here is the loss of the finished network on 64 drawings that it has never seen,
-# for six times. A network that always answers 0 has a loss of 1.
+# That is the whole training; `minidiff/zoo/recipes/storybook_ddpm.py` writes it in a dozen lines, some of them to
+# give every time its weight. Here is the loss of the finished network on 64 drawings that it has never seen, for six
+# times. A network that always answers 0 has a loss of 1.
 # **At which end is it good: where there is little noise, or where there is much?**
 
 # %%
@@ -192,16 +192,18 @@ widgets.scrub(walk, frames=18)
 #
 # The abstract promises "high quality image samples": an Inception score of 9.46 and an FID of 3.17 on CIFAR-10, then
 # the best of all. What of our drawings? 2,000 samples were judged when the network was trained, drawn in 50 steps
-# without noise on the way. *Named* is the share of pictures in which the evaluator sees one of the six objects,
-# beyond doubt. The
-# *Fréchet distance* compares them with true drawings as sets; its floor is what as many true drawings get. *Nearest*
-# is the distance to the nearest of the 50,000 training drawings, beside that of drawings that nobody trained on: a
-# network that copies would be nearer.
+# without noise on the way. *Named* is the share of pictures in which the evaluator sees one of the six objects, beyond
+# doubt. The *Fréchet distance* compares them with true drawings as sets; its floor is what as many true drawings get.
+# *Nearest* is the distance to the nearest of the 50,000 training drawings, beside that of drawings that nobody trained
+# on: a network that copies would be nearer.
 
 # %%
 quality = claims.measured(what="quality")
-print(f"{quality['images']} pictures: named {100 * quality['named']:.1f} %")
-print(f"Fréchet distance {quality['frechet']:.3f}, floor {quality['frechet_floor']:.3f}")
+(named, *named_between), (frechet, *frechet_between) = quality["intervals"].values()
+print(f"{quality['images']} pictures, in brackets the 95 % interval")
+print("named {:.1f} [{:.1f}, {:.1f}] %".format(*(100 * share for share in (named, *named_between))))
+print("Fréchet distance {:.2f} [{:.2f}, {:.2f}],".format(frechet, *frechet_between), end=" ")
+print(f"floor {quality['frechet_floor']:.2f}")
 print(f"nearest training drawing {quality['nearest']:.3f}, that of unseen drawings {quality['nearest_floor']:.3f}")
 for attribute, ratio in quality["evenness"].items():
     print(f"{attribute:9} drawn {ratio['least']:.2f} to {ratio['most']:.2f} times as often as in the drawings")
@@ -278,7 +280,7 @@ print("the better variance at 10 steps:", verdict)
 # The same class with the networks of the paper: CIFAR-10, and faces of 256x256, which want a GPU.
 
 # %%
-pictures = official.show(DDPMPipeline, "google/ddpm-cifar10-32", batch_size=4, num_inference_steps=100)
+pictures = official.show(DDPMPipeline, "google/ddpm-cifar10-32", batch_size=2, num_inference_steps=50)
 
 # %%
 pictures = official.show(DDPMPipeline, "google/ddpm-celebahq-256", gpu=True, batch_size=4, num_inference_steps=1000)

@@ -144,7 +144,7 @@ pipe(4, latents=noise(4, 4, 3, 32, 32), num_inference_steps=100, output_type="pt
 turns = [((b - a).norm() / a.norm()).item() for a, b in zip(slopes, slopes[1:], strict=False)]
 
 figure, axes = plt.subplots(figsize=(6.4, 2.2), layout="constrained")
-axes.plot(pipe.scheduler.timesteps[1:], [100 * turn for turn in turns], ".-", color="#6a4fa3")
+axes.plot(pipe.scheduler.timesteps[1:].cpu(), [100 * turn for turn in turns], ".-", color="#6a4fa3")
 axes.invert_xaxis()
 axes.set(xlabel="timestep t (the walk goes to the right)", ylabel="the slope turns, %", yscale="log")
 plt.show()

@@ -2,6 +2,7 @@
 
 import argparse
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -28,8 +29,13 @@ def main(arguments=None):
     """Run the command line; returns the exit status: 0, 1 if a check failed, 2 for a wrong argument."""
     arguments = parser().parse_args(arguments)
     try:
-        return arguments.run(arguments) or 0
-    except (ValueError, FileNotFoundError, FileExistsError, ImportError) as error:
+        status = arguments.run(arguments) or 0
+        sys.stdout.flush()  # here, where it is no error that nobody reads on
+        return status
+    except BrokenPipeError:  # as behind `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python flushes once more and complains
+        return 141
+    except (ValueError, OSError, ImportError) as error:
         print(f"minidiff {arguments.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -147,18 +147,26 @@ class Configurable:
         return renamed | {key: value for key, value in config.items() if key not in cls.legacy_names}
 
     @classmethod
-    def load_config(cls, source, subfolder=None, **hub):
+    def load_config(cls, pretrained_model_name_or_path, subfolder=None, **hub):
         """dict: the content of the config file in a folder or Hub repository; see `from_pretrained`."""
-        return files.Repository(source, **hub).read_json(files.join(subfolder, cls.config_file))
+        return files.Repository(pretrained_model_name_or_path, **hub).read_json(files.join(subfolder, cls.config_file))
 
     @classmethod
     def from_pretrained(
-        cls, source, subfolder=None, *, revision=None, cache_dir=None, token=None, local_files_only=False, **changes
+        cls,
+        pretrained_model_name_or_path,
+        subfolder=None,
+        *,
+        revision=None,
+        cache_dir=None,
+        token=None,
+        local_files_only=False,
+        **changes,
     ):
         """Make an object from the config file in a folder or in a repository on the Hub.
 
         Args:
-            source: a folder, or a Hub id such as "google/ddpm-cifar10-32".
+            pretrained_model_name_or_path: a folder, or a Hub id such as "google/ddpm-cifar10-32".
             subfolder: where in it the file lies, such as "scheduler".
             revision, cache_dir, token, local_files_only: as in huggingface_hub; see `minidiff.files.Repository`.
             changes: arguments that replace the file's, such as timestep_spacing="trailing".
@@ -168,7 +176,7 @@ class Configurable:
             TypeError: a name in `changes` is unknown.
         """
         hub = dict(revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
-        return cls.from_config(cls.load_config(source, subfolder, **hub), **changes)
+        return cls.from_config(cls.load_config(pretrained_model_name_or_path, subfolder, **hub), **changes)
 
     @classmethod
     def needed_files(cls, repository, folder, variant=None):
@@ -180,14 +188,14 @@ class Configurable:
         """Load from a `files.Repository`; a config has neither variants nor a dtype."""
         return cls.from_config(repository.read_json(files.join(folder, cls.config_file)))
 
-    def save_config(self, folder):
-        """Write the config file into `folder`, which is made if need be."""
-        with files.saving(folder) as new:
+    def save_config(self, save_directory):
+        """Write the config file into `save_directory`, which is made if need be."""
+        with files.saving(save_directory) as new:
             self.write_config(new)
 
-    def save_pretrained(self, folder):
-        """Write all that `from_pretrained` needs into `folder`: at a crash it holds each file whole, old or new."""
-        with files.saving(folder) as new:
+    def save_pretrained(self, save_directory):
+        """Write all that `from_pretrained` needs; at a crash the folder holds each file whole, old or new."""
+        with files.saving(save_directory) as new:
             self.write_to(new)
 
     def write_to(self, folder):

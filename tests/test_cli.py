@@ -1,6 +1,9 @@
 """The command line, as a person types it."""
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,6 +56,12 @@ def test_a_wrong_argument_gets_one_line_and_status_2(arguments, said, capsys, tm
     assert not list(tmp_path.iterdir())
 
 
+def test_who_reads_only_the_beginning_sees_no_error():
+    command = subprocess.Popen([sys.executable, "-m", "minidiff", "ledger"], stdout=-1, stderr=-1)
+    command.stdout.close()
+    assert command.stderr.read() == b"" and command.wait() == 141
+
+
 def test_generate_writes_the_picture_that_the_seed_names(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["generate", "ddim", "--steps", "4", "--seed", "3", "--device", "cpu"]) == 0
@@ -101,3 +110,68 @@ def test_the_readme_names_every_command_and_pipeline():
         assert f"| `{entry.pipeline}` | {entry.paper} | {entry.task} | {lesson} | {entry.weights} |" in readme
     assert set(re.findall(r"`minidiff (\w+)", readme)) <= set(COMMANDS)
     assert set(COMMANDS) == set(parser()._subparsers._group_actions[0].choices)
+
+
+def test_the_readme_has_the_two_commands():
+    readme = (Path(__file__).parents[1] / "README.md").read_text()
+    install = 'python3 -m venv .venv && .venv/bin/pip install torch==2.13.0 -e ".[{}]" && .venv/bin/{}'
+    commands = [line.strip() for line in readme.splitlines() if line.startswith("    python3")]
+    assert commands == [install.format("lessons", "minidiff tour"), install.format("test", "pytest")]
+
+
+def test_pairs_end_with_the_status_of_the_check(monkeypatch, capsys):
+    from minidiff.papers import report
+
+    monkeypatch.setattr(report, "run", lambda: 1)
+    assert main(["pairs"]) == 1
+    assert main(["pairs", "--letters"]) == 0
+    assert "alpha_bar_t" in capsys.readouterr().out
+
+
+def test_the_ledger_is_printed_whole_or_one_entry(capsys):
+    assert main(["ledger"]) == 0
+    whole = capsys.readouterr().out
+    assert main(["ledger", "DDIM target"]) == 0
+    entry = capsys.readouterr().out.strip()
+    assert entry.startswith("DDIM target") and entry in whole and len(entry) < len(whole) / 4
+
+
+def test_lessons_open_in_jupyterlab(tmp_path, monkeypatch, capsys):
+    started = []
+    monkeypatch.setattr("subprocess.call", lambda command, cwd: started.append((command[1:], cwd)) or 0)
+    assert main(["lessons", str(tmp_path / "mine")]) == 0
+    assert started == [(["-m", "jupyterlab", "00_start_here.ipynb"], tmp_path / "mine")]
+    monkeypatch.setattr("shutil.which", lambda *arguments, **options: None)
+    assert main(["lessons", str(tmp_path / "mine")]) == 2
+    assert "JupyterLab is not installed: pip install 'minidiff[lessons]'" in capsys.readouterr().err
+
+
+def test_a_gated_repository_gets_one_line(monkeypatch, capsys):
+    monkeypatch.setattr("minidiff.cli.load", lambda *arguments: (_ for _ in ()).throw(PermissionError("it is gated")))
+    assert main(["generate", "ddim", "--weights", "some/gated", "--device", "cpu"]) == 2
+    assert capsys.readouterr().err == "minidiff generate: it is gated\n"
+
+
+def test_train_writes_measured_weights_into_a_folder_of_their_name(tmp_path, monkeypatch):
+    from minidiff import DDIMPipeline, UNet2DModel
+    from minidiff.zoo.recipes import claims
+    from minidiff.zoo.recipes.storybook_ddpm import Recipe
+
+    quality = Recipe.quality
+    sizes = {"sample_size": 32, "block_out_channels": (4, 8), "norm_num_groups": 2, "layers_per_block": 1}
+    blocks = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Recipe, "drawings", 60)
+    monkeypatch.setattr(Recipe, "network", lambda self: UNet2DModel(**sizes, **blocks))
+    monkeypatch.setattr(Recipe, "quality", lambda self, folder: quality(self, folder, samples=100, steps=2))
+    result = {"samples": 2, "rows": [{"steps": 10, "psnr": {"value": 20.0, "low": 19.0, "high": 21.0}}]}
+    monkeypatch.setattr(claims, "measure", lambda folder: {"encoding": result, "minutes": 0.1})
+
+    assert main(["train", "storybook-ddpm", "--steps", "2", "--device", "cpu"]) == 0
+    folder = tmp_path / "storybook-ddpm"
+    assert DDIMPipeline.from_pretrained(folder).unet.config.block_out_channels == (4, 8)
+    measures = json.loads((folder / "measures.json").read_text())
+    found = measures["measures"]["quality"]
+    assert measures["run"]["steps"] == 2 and found["images"] == 100 and found["named"] == found["intervals"]["named"][0]
+    assert found["intervals"]["frechet"][0] == pytest.approx(found["frechet"], abs=1e-5)
+    assert "PSNR 20.0 [19.0, 21.0] dB" in (folder / "README.md").read_text()

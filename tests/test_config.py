@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+import minidiff
 from minidiff.config import DIFFUSERS_VERSION, Config, Configurable, configured
 
 
@@ -225,3 +226,12 @@ def test_broken_files(tmp_path):
 
 def test_repr_reads_like_a_call():
     assert repr(Config({"a": 1, "b": "x"})) == "Config(a=1, b='x')"
+
+
+def test_published_files_hold_keys_that_another_class_reads():
+    """The DDIM file of stable-diffusion-inpainting, and a file of the first release."""
+    stray = {"_class_name": "DDIMScheduler", "_diffusers_version": "0.6.0.dev0", "beta_schedule": "scaled_linear",
+             "skip_prk_steps": True, "tensor_format": "pt", "timestep_values": None}  # fmt: skip
+    ddim = minidiff.DDIMScheduler.from_config(stray)
+    assert ddim.config.beta_schedule == "scaled_linear" and "tensor_format" not in ddim.config
+    assert minidiff.PNDMScheduler.from_config(ddim.config).config.skip_prk_steps is True

@@ -10,7 +10,7 @@ import torch
 from hub import Hub
 from huggingface_hub import constants
 
-from minidiff import DDIMPipeline, DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel
+from minidiff import DDIMPipeline, DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel, files
 
 WEIGHTS = "diffusion_pytorch_model"
 
@@ -115,6 +115,22 @@ def test_a_flat_repository(hub, tmp_path):
     hub.add("me/flat", tmp_path / "flat")
     assert same(DiffusionPipeline.from_pretrained("me/flat").unet, pipe.unet)
     assert hub.downloads() == ["config.json", f"{WEIGHTS}.safetensors", "model_index.json", "scheduler_config.json"]
+
+
+def test_shards_travel_with_their_index(hub, saved, tmp_path):
+    unet = small_pipeline().unet
+    names = [f"{WEIGHTS}-0000{k}-of-00002.safetensors" for k in (1, 2)]
+    keys = list(unet.state_dict())
+    folder = shutil.copytree(saved, tmp_path / "copy")
+    (folder / "unet" / f"{WEIGHTS}.safetensors").unlink()
+    for k, name in enumerate(names):
+        files.write_weights(folder / "unet" / name, {key: unet.state_dict()[key] for key in keys[k::2]})
+    weight_map = {key: names[i % 2] for i, key in enumerate(keys)}
+    files.write_json(folder / "unet" / f"{WEIGHTS}.safetensors.index.json", {"weight_map": weight_map})
+    hub.add("me/sharded", folder)
+    assert same(DDPMPipeline.from_pretrained("me/sharded").unet, unet)
+    wanted = [f"unet/{name}" for name in (*names, f"{WEIGHTS}.safetensors.index.json")]
+    assert [name for name in hub.downloads() if WEIGHTS in name] == wanted
 
 
 def test_variant(hub, saved):

@@ -57,7 +57,7 @@ class Model(nn.Module, Configurable):
     @classmethod
     def from_pretrained(
         cls,
-        source,
+        pretrained_model_name_or_path,
         torch_dtype=None,
         subfolder=None,
         *,
@@ -70,7 +70,7 @@ class Model(nn.Module, Configurable):
         """Load a network with its weights, ready to be used (`eval()`), on the CPU.
 
         Args:
-            source: a folder, or a Hub id such as "google/ddpm-cifar10-32".
+            pretrained_model_name_or_path: a folder, or a Hub id such as "google/ddpm-cifar10-32".
             torch_dtype: the dtype of the weights, whatever the file holds; float32 if None.
             subfolder: where in it the network lies, such as "unet".
             variant: "fp16" for files such as diffusion_pytorch_model.fp16.safetensors.
@@ -83,7 +83,7 @@ class Model(nn.Module, Configurable):
         """
         hub = dict(revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
         require_dtype(torch_dtype)
-        return cls.load_from(files.Repository(source, **hub), subfolder, variant, torch_dtype)
+        return cls.load_from(files.Repository(pretrained_model_name_or_path, **hub), subfolder, variant, torch_dtype)
 
     @classmethod
     def needed_files(cls, repository, folder, variant=None):

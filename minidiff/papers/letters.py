@@ -103,6 +103,7 @@ GLOSSARY = (
         "the paper writes lambda'_t, of another form of the loss",
         ("P2", "DDPM"),
     ),
+    Entry(r"\gamma", "how strongly the weight of a time grows with its noise", papers=("P2",)),
     Entry("w", "as an index: of the true pictures, the world's", papers=("FID",)),
     Entry("m", "the mean of the features", papers=("FID",)),
     Entry("C", "the covariance of the features", papers=("FID",)),

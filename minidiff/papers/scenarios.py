@@ -169,7 +169,8 @@ def pndm_pipeline(module):
 @scenario("minidiff.zoo.recipes.storybook_ddpm")
 def storybook_ddpm(module):
     pictures = torch.randint(256, (2, 3, 16, 20), dtype=torch.uint8)
-    module.Recipe().loss(tiny_unet(), (pictures,), torch.Generator().manual_seed(0), 0)
+    recipe = module.Recipe()
+    recipe.loss(tiny_unet(), (pictures,), torch.Generator().manual_seed(0), step=recipe.restart)
 
 
 @scenario("minidiff.zoo.evaluator")

@@ -95,7 +95,7 @@ class DiffusionPipeline:
     @classmethod
     def from_pretrained(
         cls,
-        source,
+        pretrained_model_name_or_path,
         torch_dtype=None,
         *,
         revision=None,
@@ -111,8 +111,8 @@ class DiffusionPipeline:
         DDIMPipeline from a repository of DDPM, for instance.
 
         Args:
-            source: a folder, or a Hub id such as "google/ddpm-cifar10-32"; of the Hub's files only the needed ones are
-                loaded.
+            pretrained_model_name_or_path: a folder, or a Hub id such as "google/ddpm-cifar10-32"; of the Hub's files
+                only the needed ones are loaded.
             torch_dtype: the dtype of the weights, whatever the files hold; float32 if None.
             variant: "fp16" for files such as diffusion_pytorch_model.fp16.safetensors.
             revision, cache_dir, token, local_files_only: as in huggingface_hub; see `minidiff.files.Repository`.
@@ -124,7 +124,7 @@ class DiffusionPipeline:
         """
         require_dtype(torch_dtype)
         hub = dict(revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
-        repository = files.Repository(source, **hub)
+        repository = files.Repository(pretrained_model_name_or_path, **hub)
         index = repository.read_json("model_index.json")
         if cls is DiffusionPipeline:
             cls = pipeline_class(index.get("_class_name"))
@@ -147,12 +147,15 @@ class DiffusionPipeline:
         required = [p.name for p in inspect.signature(cls).parameters.values() if p.default is p.empty]
         if absent := [name for name in required if name not in components]:
             raise ValueError(
-                f"{source} has no {', '.join(absent)}, which {cls.__name__} needs; it can be passed by that name"
+                f"{repository.source} has no {', '.join(absent)}, which {cls.__name__} needs; "
+                "it can be passed by that name"
             )
         return cls(**components)
 
-    def save_pretrained(self, folder):
-        """Write all that `from_pretrained` needs into `folder`, one folder a component; see `minidiff.files.saving`.
+    def save_pretrained(self, save_directory):
+        """Write all that `from_pretrained` needs into `save_directory`, one folder a component.
+
+        A crash leaves no half file, and what else lies there stays: see `minidiff.files.saving`.
 
         Raises:
             TypeError: a component cannot be saved.
@@ -164,7 +167,7 @@ class DiffusionPipeline:
                     f"{name} is a {type(component).__name__}, which cannot be saved; it has no method write_to"
                 )
             index[name] = [None, None] if component is None else [component.library, type(component).__name__]
-        with files.saving(folder) as new:
+        with files.saving(save_directory) as new:
             for name, component in self.components.items():
                 if component is not None:
                     component.write_to(new / name)

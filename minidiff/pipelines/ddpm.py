@@ -14,11 +14,13 @@ class DDPMPipeline(DiffusionPipeline):
 
     Args:
         unet: predicts the noise.
-        scheduler: any scheduler whose config can be read as a DDPMScheduler's; a DDPMScheduler is made from it.
+        scheduler: a DDPMScheduler; of another scheduler, such as a DDIMScheduler, a DDPMScheduler is made.
     """
 
     def __init__(self, unet, scheduler):
-        self.register_modules(unet=unet, scheduler=DDPMScheduler.from_config(scheduler.config))
+        if not isinstance(scheduler, DDPMScheduler):
+            scheduler = DDPMScheduler.from_config(scheduler.config)
+        self.register_modules(unet=unet, scheduler=scheduler)
 
     @torch.no_grad()
     def __call__(

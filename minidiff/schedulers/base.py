@@ -62,6 +62,7 @@ class DiscreteScheduler(Scheduler):
         """Fill `beta` and `alpha_bar`. Raises ValueError where the config's betas are no noise levels."""
         config = self.config
         check_whole("num_train_timesteps", config.num_train_timesteps)
+        check_whole("steps_offset", config.steps_offset, least=0)
         check_one_of("timestep_spacing", config.timestep_spacing, SPACINGS)
         if config.trained_betas is not None:
             beta = torch.tensor(config.trained_betas, dtype=torch.get_default_dtype())
@@ -140,11 +141,10 @@ class DiscreteScheduler(Scheduler):
         Raises:
             ValueError: `timestep` is no entry of `timesteps`.
         """
-        place = (self.timesteps == int(timestep)).nonzero().flatten().tolist()
+        t = float(timestep)
+        place = (self.timesteps == t).nonzero().flatten().tolist()
         if not place:
-            raise ValueError(
-                f"timestep is {int(timestep)}; allowed are the entries of timesteps: {self.timesteps.tolist()}"
-            )
+            raise ValueError(f"timestep is {t:g}; allowed are the entries of timesteps: {self.timesteps.tolist()}")
         return self.timesteps[place[0] + 1].item() if place[0] + 1 < len(self.timesteps) else -1
 
     def predict(self, model_output, x_t, alpha_bar_t):

@@ -101,7 +101,7 @@ class DDIMScheduler(DiscreteScheduler):
         if generator is not None and variance_noise is not None:
             raise ValueError("generator and variance_noise are both given; allowed is one of them")
         x_t = sample
-        alpha_bar_t, alpha_bar_prev = self.alpha_bar[int(timestep)], self.alpha_bar_before(timestep)
+        alpha_bar_prev, alpha_bar_t = self.alpha_bar_before(timestep), self.alpha_bar[int(timestep)]
 
         x_0_hat, eps_theta = self.predict(model_output, x_t, alpha_bar_t)
         if self.config.clip_sample:
@@ -141,7 +141,7 @@ class DDIMScheduler(DiscreteScheduler):
                 `set_alpha_to_one`: a clean picture says nothing of the noise.
         """
         x_prev = sample
-        alpha_bar_t, alpha_bar_prev = self.alpha_bar[int(timestep)], self.alpha_bar_before(timestep)
+        alpha_bar_prev, alpha_bar_t = self.alpha_bar_before(timestep), self.alpha_bar[int(timestep)]
         if self.config.prediction_type == "sample" and alpha_bar_prev == 1:
             raise ValueError(
                 "prediction_type 'sample' cannot be inverted from a clean picture: set set_alpha_to_one=False"

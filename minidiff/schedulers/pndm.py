@@ -227,8 +227,8 @@ class PNDMScheduler(DiscreteScheduler):
         if self.counter == len(self.calls):
             raise ValueError(f"all {self.counter} calls are made: set_timesteps starts anew")
         call = self.calls[self.counter]
-        if int(timestep) != call.timestep:
+        if float(timestep) != call.timestep:
             raise ValueError(
-                f"timestep is {int(timestep)}; allowed is {call.timestep}, entry {self.counter} of timesteps, now"
+                f"timestep is {float(timestep):g}; allowed is {call.timestep}, entry {self.counter} of timesteps, now"
             )
         return call

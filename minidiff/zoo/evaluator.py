@@ -140,8 +140,8 @@ def evaluate(images, prompts=None, *, drawings=2_000, seed=0):
     """Judge generated pictures of the drawn world.
 
     Args:
-        images: a list of PIL images, or a tensor (B, 3, H, W) in [0, 1]. All square, of one size, at least 32 pixels;
-            larger ones are averaged down to 32. Colours are rounded to 8 bits.
+        images: a list of PIL images, or a tensor (B, 3, H, W) in [0, 1]. All square, of one size; larger ones are
+            averaged down to 32 pixels, of smaller ones the pixels are repeated. Colours are rounded to 8 bits.
         prompts: a list of B captions as `world.caption` writes them, or one for all pictures.
         drawings: the nearest training drawing is looked for among the first so many of the 50,000 that the zoo's models
             were trained on. The default is made for a lesson, a few seconds, once; it finds the copies of a model that
@@ -163,7 +163,7 @@ def evaluate(images, prompts=None, *, drawings=2_000, seed=0):
             nearest_floor: the same for B unseen drawings. Copies are nearer.
     Raises:
         TypeError: images or prompts are something else; drawings or seed is no integer.
-        ValueError: there are no images, they are not square, too small, of several sizes or outside [0, 1]; prompts are
+        ValueError: there are no images, they are not square, of several sizes or outside [0, 1]; prompts are
             not as many as the images, or no captions of the world; drawings or seed is out of range.
     """
     pictures, size = as_pictures(images)
@@ -280,7 +280,7 @@ def stream(seed, n, size, first=0):
 
 
 def averaged_down(images):
-    """Pictures (B, 3, H, W) in [0, 1] -> (B, 3, 32, 32), 8 bits as in a saved picture."""
+    """Pictures (B, 3, H, H) in [0, 1] -> (B, 3, 32, 32), 8 bits as in a saved picture; pixels of small ones repeat."""
     return (F.adaptive_avg_pool2d(images.float(), SIZE) * 255).round().to(torch.uint8).contiguous()
 
 
@@ -317,9 +317,9 @@ def as_pictures(images):
         raise TypeError(f"images is a {type(images).__name__}; allowed is {allowed}")
     if not sizes:
         raise ValueError("images is empty; allowed is at least one picture")
-    if len(sizes) > 1 or any(width != height or width < SIZE for width, height in sizes):
+    if len(sizes) > 1 or any(width != height for width, height in sizes):
         found = ", ".join(f"{width} x {height}" for width, height in sorted(sizes))
-        raise ValueError(f"images has pictures of {found}; allowed is one size, square, at least {SIZE} x {SIZE}")
+        raise ValueError(f"images has pictures of {found}; allowed is one size, square")
     if not isinstance(images, torch.Tensor):
         images = torch.stack([as_tensor(image) for image in images])
     elif not (images.min() >= 0 and images.max() <= 1):  # so that NaN is refused too

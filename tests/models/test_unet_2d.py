@@ -154,7 +154,7 @@ def test_the_tuple():
 
 
 @pytest.mark.parametrize(
-    "config, size, parameters, tensors", [(CIFAR, 32, 35_746_307, 328), (CELEBAHQ, 64, 113_673_219, 450)]
+    "config, size, parameters, tensors", [(CIFAR, 32, 35_746_307, 328), (CELEBAHQ, 256, 113_673_219, 450)]
 )
 def test_published_networks_at_full_size(config, size, parameters, tensors):
     ours, theirs = pair(**config)
@@ -214,13 +214,14 @@ def test_names_of_the_first_release():
         "resnet_num_groups": 4,
         "down_blocks": ["UNetResDownBlock2D", "UNetResAttnDownBlock2D"],
         "up_blocks": ["UNetResAttnUpBlock2D", "UNetResUpBlock2D"],
-        "num_head_channels": 8,
-        "resnet_act_fn": "silu",
-        "resnet_eps": 1e-5,
-        "downscale_freq_shift": 0,
+        "num_head_channels": 4,
+        "resnet_act_fn": "swish",
+        "resnet_eps": 1e-3,
+        "downscale_freq_shift": 1,
     }
-    shapes = [
-        {k: w.shape for k, w in unet.state_dict().items()}
-        for unet in (UNet2DModel(**SMALL), UNet2DModel.from_config(old))
-    ]
+    today = SMALL | {"attention_head_dim": 4, "act_fn": "swish", "norm_eps": 1e-3, "freq_shift": 1}
+    unets = UNet2DModel.from_config(old), UNet2DModel(**today)
+    configs = [{key: value for key, value in unet.config.items() if "block_types" not in key} for unet in unets]
+    assert configs[0] == configs[1]
+    shapes = [{key: weight.shape for key, weight in unet.state_dict().items()} for unet in unets]
     assert shapes[0] == shapes[1]

@@ -121,6 +121,7 @@ def test_save_and_load(pipe, saved):
     }
     for again in (DiffusionPipeline.from_pretrained(saved), DDPMPipeline.from_pretrained(str(saved))):
         assert type(again) is DDPMPipeline and same(again.unet, pipe.unet) and not again.unet.training
+        assert type(again.scheduler) is DDPMScheduler
         assert again.scheduler.config == pipe.scheduler.config
 
 
@@ -180,8 +181,13 @@ def write_index(folder, **entries):
     files.write_json(folder / "model_index.json", index | entries)
 
 
-def test_names_of_earlier_years(saved, pipe):
-    write_index(saved, unet=["diffusers", "UNetUnconditionalModel"])
+@pytest.mark.parametrize(
+    "entry",
+    [["diffusers", "UNetUnconditionalModel"], ["latent_diffusion", "UNet2DModel"], ["stable_diffusion", "UNet2DModel"]],
+    ids=lambda entry: ".".join(entry),
+)
+def test_names_of_earlier_years(saved, pipe, entry):
+    write_index(saved, unet=entry)
     assert same(DiffusionPipeline.from_pretrained(saved).unet, pipe.unet)
 
 

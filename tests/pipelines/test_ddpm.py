@@ -12,7 +12,10 @@ from pictures import (
     compare_output_types,
     compare_pictures,
     counted,
+    tiny_unet,
 )
+
+from minidiff import DDIMScheduler, DDPMPipeline, DDPMScheduler
 
 NAME = "DDPMPipeline"
 
@@ -79,3 +82,12 @@ def test_arguments_that_are_refused(arguments, message):
 
 def test_misspelt_arguments():
     check_misspelt_arguments(NAME, PUBLISHED)
+
+
+def test_a_scheduler_of_ones_own_is_kept():
+    class Quiet(DDPMScheduler):
+        pass
+
+    scheduler = Quiet()
+    assert DDPMPipeline(tiny_unet(), scheduler).scheduler is scheduler
+    assert type(DDPMPipeline(tiny_unet(), DDIMScheduler(beta_end=0.01)).scheduler) is DDPMScheduler

@@ -33,6 +33,9 @@ def test_tables(name, config):
     close(ours.beta, theirs.betas, 1e-6)
     close(ours.alpha_bar, theirs.alphas_cumprod, 1e-6)
     assert ours.betas is ours.beta and ours.alphas_cumprod is ours.alpha_bar
+    for alias in ("betas", "alphas_cumprod"):
+        with pytest.raises(AttributeError):
+            setattr(ours, alias, ours.beta)
     assert len(ours) == len(theirs) and ours.init_noise_sigma == theirs.init_noise_sigma == 1
     assert ours.order == theirs.order == 1
 
@@ -137,6 +140,8 @@ def test_counts_that_are_refused(name, count):
         ({"beta_end": 1.5}, "the betas reach from 0.0001 to 1.5; allowed are values between 0 and 1"),
         ({"beta_start": 0.0}, "the betas reach from 0 to 0.02"),
         ({"beta_end": float("nan")}, "the betas reach from"),
+        ({"steps_offset": -1}, "steps_offset is -1; allowed is a whole number of at least 0"),
+        ({"steps_offset": 0.5}, "steps_offset is 0.5; allowed is a whole number of at least 0"),
         ({"thresholding": True}, "thresholding is True, a feature of diffusers that minidiff leaves out"),
         ({"rescale_betas_zero_snr": True}, "rescale_betas_zero_snr is True"),
     ],
@@ -194,10 +199,18 @@ def test_a_timestep_that_is_not_its_turn():
     ddpm.set_timesteps(3)
     with pytest.raises(ValueError, match=r"timestep is 665; allowed are the entries of timesteps: \[666, 333, 0\]"):
         ddpm.step(randn(), 665, randn())
+    with pytest.raises(ValueError, match=r"timestep is 666.5; allowed are"):
+        ddpm.step(randn(), 666.5, randn())
+    ddim = DDIMScheduler()
+    ddim.set_timesteps(3)
+    for step in (ddim.step, ddim.inverse_step):
+        with pytest.raises(ValueError, match=r"timestep is 1000; allowed are the entries of timesteps"):
+            step(randn(), 1000, randn())
     pndm = PNDMScheduler(skip_prk_steps=True)
     pndm.set_timesteps(3)
-    with pytest.raises(ValueError, match="timestep is 333; allowed is 666"):
-        pndm.step(randn(), 333, randn())
+    for t in (333, 666.5):
+        with pytest.raises(ValueError, match=f"timestep is {t}; allowed is 666"):
+            pndm.step(randn(), t, randn())
 
 
 @pytest.mark.parametrize("name", NAMES)

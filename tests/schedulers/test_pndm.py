@@ -213,3 +213,7 @@ def test_v_prediction():
         ours, theirs = both("PNDMScheduler", skip_prk_steps=skip_prk_steps, prediction_type="v_prediction")
         assert (std(ours, 10), std(theirs, 10)) == pytest.approx((here, there), abs=1e-4)
         assert std(ours, 10) == pytest.approx(std(PNDMScheduler(skip_prk_steps=skip_prk_steps), 10), abs=1e-6)
+        for scheduler in (ours, theirs):
+            scheduler.set_timesteps(10)
+        first = randn(), ours.timesteps[0], randn(seed=1)  # the only call with nothing to combine
+        close(ours.step(*first).prev_sample, theirs.step(*first).prev_sample)

@@ -146,6 +146,13 @@ def test_pil_images_and_tensors_and_larger_pictures_are_one(drawings):
     assert all(doubled[key] == expected[key] for key in ("named", "frequencies", "frechet"))
 
 
+def test_smaller_pictures_are_enlarged(drawings):
+    small = torch.nn.functional.avg_pool2d(drawings[0][:20], 2)
+    large = small.repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    frechet = [zoo.evaluate(images, drawings=FEW)["frechet"] for images in (small, large)]
+    assert frechet[0] == frechet[1]
+
+
 def test_drawings_of_64_pixels_are_named_too():
     images = [world.draw(seed, 64).image for seed in range(60)]
     verdict = zoo.evaluate(images, drawings=FEW)
@@ -179,7 +186,6 @@ PICTURE = torch.full((2, 3, 32, 32), 0.5)
         (torch.zeros(2, 1, 32, 32), ValueError, r"\(B, 3, H, W\)"),
         (torch.zeros(2, 3, 32, 32, dtype=torch.uint8), ValueError, "uint8"),
         (torch.zeros(2, 3, 32, 48), ValueError, "48 x 32"),
-        (torch.zeros(2, 3, 16, 16), ValueError, "at least 32 x 32"),
         (2 * PICTURE - 1.5, ValueError, "images has values from -0.5 to -0.5"),
         (PICTURE / 0, ValueError, "images has values from inf"),
         (PICTURE * torch.nan, ValueError, "images has values from nan"),

@@ -105,6 +105,18 @@ def test_both_sizes_show_the_same_scene():
     assert abs(other - pixels(world.draw(0, size=64).image.reduce(2))).mean() > 20
 
 
+def test_edges_are_smooth():
+    """Every pixel is the mean of 4 x 4 finer ones, so an edge can cover it in 17 ways, and does."""
+    attributes = {"object": "star", "colour": "red", "time": "day", "mountains": True}
+    shares = set()
+    for seed in range(10):
+        mask = world._layers(attributes, world._scene(random.Random(seed)), 64)[2]
+        levels = 16 * np.asarray(mask) / 255
+        assert abs(levels - levels.round()).max() < 0.05
+        shares |= set(levels.round().ravel())
+    assert world.FINER == 4 and shares == set(range(17))
+
+
 def test_what_is_not_given_is_drawn_uniformly():
     drawn = [world.draw(seed, size=8).attributes for seed in range(2000)]
     for name, values in world.ATTRIBUTES.items():

@@ -209,7 +209,7 @@ def coarse_to_fine(pipe, samples=1000, steps=50, seed=0, bar=None):
              callback_on_step_end_tensor_inputs=names)  # fmt: skip
         looked = [evaluator.look(evaluator.as_pictures(guess)[0]) for guess in guesses]
         said.append({name: torch.stack([look[name].argmax(1) for look in looked]) for name in world.ATTRIBUTES})
-    t = torch.cat([ddpm.scheduler.timesteps, torch.zeros(1, dtype=torch.long)]).double()
+    t = torch.cat([ddpm.scheduler.timesteps.cpu(), torch.zeros(1, dtype=torch.long)]).double()
     decided, weights = {}, resamples(samples)
     for name in world.ATTRIBUTES:
         answers = torch.cat([batch[name] for batch in said], dim=1)  # (steps, samples)

@@ -27,14 +27,14 @@ class TrainingRecipe(ABC):
     Attributes:
         name: of the weights.
         seed, steps, batch_size: as usual.
-        learning_rate: its peak, after `warmup` steps.
-        cooldown: the share of the steps, the last ones, in which it falls to 0 along half a cosine. Below 1 a run that
-            turns out too short goes on, as if it had been longer from the start, from a checkpoint before its cooldown.
+        learning_rate: its peak, after `warmup` steps; from there it falls to 0 along half a cosine.
+        restart: the step at which all this begins anew from the averaged weights, for a run of two parts (SGDR,
+            Loshchilov & Hutter, ICLR 2017).
         ema_decay: of the moving average of the weights, which is what is kept.
     """
 
     name, seed, steps, batch_size = "", 0, 0, 64
-    learning_rate, warmup, cooldown, ema_decay = 1e-3, 300, 1.0, 0.999
+    learning_rate, warmup, restart, ema_decay = 1e-3, 300, 0, 0.999
 
     @abstractmethod
     def network(self):
@@ -77,19 +77,24 @@ def train(recipe, out, device="cpu", steps=None):
     torch.manual_seed(recipe.seed)
     network = recipe.network().to(device).train()
     ema = deepcopy(network).requires_grad_(False)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
+    network.to(memory_format=torch.channels_last)  # the faster layout for convolutions, on processors and GPUs alike
+    new_optimizer = lambda: torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=0.01)
+    optimizer = new_optimizer()
     first, seconds, smooth = load_checkpoint(out / "checkpoint.pt", network, ema, optimizer)
     data = recipe.data()
 
     started = saved = time.monotonic()
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=f"train {recipe.name}", mininterval=10)
     for step in bar:
+        if step and step == recipe.restart:
+            network.load_state_dict(ema.state_dict())
+            optimizer = new_optimizer()
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
         rows = torch.randint(len(data[0]), (recipe.batch_size,), generator=generator)
         batch = [column[rows].to(device) for column in data]
 
         for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * learning_rate_share(step, steps, recipe.warmup, recipe.cooldown)
+            group["lr"] = recipe.learning_rate * learning_rate_share(recipe, step, steps)
         with half_precision(device):
             loss = recipe.loss(network, batch, generator, step)
         optimizer.zero_grad(set_to_none=True)
@@ -108,12 +113,11 @@ def train(recipe, out, device="cpu", steps=None):
     return ema.eval(), run | dict(minutes=round((seconds + time.monotonic() - started) / 60, 1), loss=round(smooth, 5))
 
 
-def learning_rate_share(step, steps, warmup, cooldown):
-    """Up in a line from 0 to 1, level, and in the last share `cooldown` of the steps down along half a cosine to 0."""
-    if step < warmup:
-        return (step + 1) / warmup
-    first = max(warmup, (1 - cooldown) * steps)
-    return 0.5 + 0.5 * math.cos(math.pi * max(0, step - first) / max(1, steps - first))
+def learning_rate_share(recipe, step, steps):
+    """Up in a line from 0 to 1, then down along half a cosine to 0: once before `restart`, and once from it on."""
+    begin, end = (0, recipe.restart) if step < recipe.restart else (recipe.restart, steps)
+    passed, length = step - begin - recipe.warmup, end - begin - recipe.warmup
+    return 1 + (passed + 1) / recipe.warmup if passed < 0 else 0.5 + 0.5 * math.cos(math.pi * passed / max(1, length))
 
 
 @torch.no_grad()
@@ -123,9 +127,9 @@ def average(ema, network, decay):
 
 
 def half_precision(device):
-    """bfloat16 where it is fast: on a GPU, and on processors that multiply in it."""
+    """bfloat16 where it is fast: on a GPU, and on processors that multiply tiles (AMX) of it."""
     on_cpu = torch.device(device).type == "cpu"
-    if on_cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if on_cpu and not torch.cpu.get_capabilities().get("amx_tile"):
         return nullcontext()
     return torch.autocast(torch.device(device).type, torch.bfloat16)
 

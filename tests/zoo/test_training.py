@@ -1,0 +1,84 @@
+"""The loop that trained the zoo: a stop changes nothing, and a run of two parts begins its second one anew."""
+
+import pytest
+import torch
+from torch import nn
+
+from minidiff.zoo.recipes import training
+from minidiff.zoo.recipes.training import TrainingRecipe, learning_rate_share, train
+
+
+class Line(TrainingRecipe):
+    """Learns y = x from noisy pairs, with noise that the step's generator draws."""
+
+    name, steps, batch_size, warmup, ema_decay = "line", 12, 4, 3, 0.5
+
+    def network(self):
+        return nn.Linear(1, 1)
+
+    def data(self):
+        return (torch.linspace(-1, 1, 50)[:, None],)
+
+    def loss(self, network, batch, generator, step):
+        (x,) = batch
+        return ((network(x) - x - 0.1 * torch.randn(x.shape, generator=generator)) ** 2).mean()
+
+    def save(self, network, folder):
+        raise AssertionError("only `finish` saves")
+
+    measure = save
+
+
+class Stop(Exception):
+    pass
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(tmp_path, monkeypatch):
+    whole, run = train(Line(), tmp_path / "whole")
+    assert run["steps"] == 12 and run["drawings"] == 50
+
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+    loss = Line.loss
+
+    def stopping(self, network, batch, generator, step):
+        if step == 7:
+            raise Stop
+        return loss(self, network, batch, generator, step)
+
+    monkeypatch.setattr(Line, "loss", stopping)
+    with pytest.raises(Stop):
+        train(Line(), tmp_path / "stopped")
+    steps = []
+    monkeypatch.setattr(Line, "loss", lambda self, *arguments: steps.append(arguments[-1]) or loss(self, *arguments))
+    resumed, _ = train(Line(), tmp_path / "stopped")
+    assert steps == [7, 8, 9, 10, 11]
+    for key, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[key])
+
+
+def test_the_second_part_begins_with_the_averaged_weights(tmp_path, monkeypatch):
+    average, seen = training.average, []
+
+    def seeing(ema, network, decay):
+        average(ema, network, decay)
+        seen.append(ema.weight.item())
+
+    weights, loss = [], Line.loss
+    monkeypatch.setattr(training, "average", seeing)
+    monkeypatch.setattr(
+        Line, "loss", lambda self, *arguments: weights.append(arguments[0].weight.item()) or loss(self, *arguments)
+    )
+    for restart in (0, 6):
+        monkeypatch.setattr(Line, "restart", restart)
+        weights.clear(), seen.clear()
+        train(Line(), tmp_path / str(restart))
+        assert (weights[6] == seen[5]) == (restart == 6)
+
+
+def test_the_learning_rate_rises_and_falls_in_each_part():
+    recipe = Line()
+    one = [learning_rate_share(recipe, step, 12) for step in range(12)]
+    assert one[:4] == [pytest.approx(k / 3) for k in (1, 2, 3)] + [1]
+    assert all(a > b for a, b in zip(one[3:], one[4:])) and one[-1] < 0.1
+    recipe.restart = 12
+    assert [learning_rate_share(recipe, step, 24) for step in range(24)] == one + one
