@@ -224,8 +224,8 @@ print(
 widgets.sheet(images, columns=8, size=96)
 
 # %% [markdown]
-# Step 14 of them with its numbers, where the history is full. Compare the standard deviation of $\epsilon'$ with
-# that of the four it is made of.
+# Step 14 of a PLMS walk of 20 steps with its numbers, where the history is full. Compare the standard deviation of
+# $\epsilon'$ with that of the four it is made of.
 
 # %%
 plms = claims.sampler("PLMS", pipe)

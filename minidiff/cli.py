@@ -2,8 +2,8 @@
 
 import argparse
 import hashlib
+import importlib.util
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -61,7 +61,7 @@ def parser():
     add_seed(sub)
     add_device(sub)
     sub.add_argument(
-        "--out", type=picture_file, default=Path("minidiff-tour.png"), metavar="FILE", help="default %(default)s"
+        "--out", type=picture_file, default="minidiff-tour.png", metavar="FILE", help="default %(default)s"
     )
 
     sub = command("generate", generate, "draw pictures with one pipeline")
@@ -117,8 +117,10 @@ def seed(text):
 def picture_file(text):
     """A path that a picture can be written to, so that nobody waits for one that cannot be kept."""
     file = Path(text)
-    if not file.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} lies in no folder that exists")
+    if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} lies in no folder that exists and can be written to")
+    if file.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is a folder")
     if file.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
         raise argparse.ArgumentTypeError(f"{text!r} does not end in .png, .jpg, .jpeg or .webp")
     return file
@@ -193,10 +195,7 @@ def lessons(arguments):
         print(f"{copy_unless_changed(notebook, folder)}")
     if arguments.copy_only:
         return
-    if (
-        shutil.which("jupyter-lab", path=str(Path(sys.executable).parent)) is None
-        and shutil.which("jupyter-lab") is None
-    ):
+    if importlib.util.find_spec("jupyterlab") is None:
         raise ImportError("JupyterLab is not installed: pip install 'minidiff[lessons]'. The notebooks are copied.")
     return subprocess.call([sys.executable, "-m", "jupyterlab", "00_start_here.ipynb"], cwd=folder)
 

@@ -12,6 +12,7 @@ A variant stands before the last dot: diffusion_pytorch_model.fp16.safetensors, 
 """
 
 import contextlib
+import errno
 import json
 import os
 import pickle
@@ -22,6 +23,8 @@ from pathlib import Path
 import safetensors
 import safetensors.torch
 import torch
+
+DISK_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)  # not the network's fault
 
 
 class Repository:
@@ -101,6 +104,10 @@ class Repository:
             raise FileNotFoundError(
                 f"revision is {self.hub['revision']!r}; {self.source!r} on the Hub has none of that name"
             ) from error
+        except OSError as error:
+            if error.errno in DISK_ERRORS:
+                raise
+            raise ConnectionError(f"the Hub cannot be reached ({error})") from error
         except Exception as error:  # no name server, no route, a server that is down: each has a class of its own
             raise ConnectionError(f"the Hub cannot be reached ({error or type(error).__name__})") from error
 

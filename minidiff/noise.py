@@ -23,12 +23,18 @@ def randn(shape, generator=None, device=None, dtype=None):
         if len(generator) != shape[0]:
             raise ValueError(f"generator is a list of {len(generator)}; allowed is one a sample, so {shape[0]}")
         return torch.cat([randn((1, *shape[1:]), one, device, dtype) for one in generator])
+    if generator is not None:
+        check_device(generator, device)
     drawn_on = generator.device if generator is not None else device
-    if drawn_on.type not in ("cpu", device.type):
-        raise ValueError(
-            f"generator is on {drawn_on}; allowed is one on the CPU or on {device}, where the noise is needed"
-        )
     return torch.randn(shape, generator=generator, device=drawn_on, dtype=dtype).to(device)
+
+
+def check_device(generator, device):
+    """Raises ValueError for a generator that is neither on the CPU nor on `device`."""
+    if generator.device.type not in ("cpu", device.type):
+        raise ValueError(
+            f"generator is on {generator.device}; allowed is one on the CPU or on {device}, where the noise is needed"
+        )
 
 
 def randn_like(x, generator=None):

@@ -156,7 +156,10 @@ class UNet2DModel(Model):
             timestep: t, a number, a 0-dim or a (B,) tensor; used as it is, whole or not.
         Returns:
             `UNet2DOutput`, or the tuple `(sample,)`.
+        Raises:
+            ValueError: H or W is no such multiple, or there are neither one nor B times.
         """
+        check_input(sample, timestep, 2 ** (len(self.down_blocks) - 1))
         t = torch.as_tensor(timestep, device=sample.device).expand(len(sample))  # (B,)
         e = timestep_embedding(t, self.conv_in.out_channels, self.config.flip_sin_to_cos, self.config.freq_shift)
         temb = self.time_embedding(e.to(sample.dtype))  # (B, 4 C[0])
@@ -238,6 +241,15 @@ class UpBlock(nn.Module):
         return h
 
 
+def check_input(sample, timestep, multiple):
+    H, W = sample.shape[-2:]
+    if H % multiple or W % multiple:
+        raise ValueError(f"sample is {H} x {W}; allowed are multiples of {multiple}, since it is halved that often")
+    times = torch.as_tensor(timestep).numel()
+    if times not in (1, len(sample)):
+        raise ValueError(f"timestep has {times} entries; allowed is one, or one for each of {len(sample)} samples")
+
+
 def without_prefix(block_types):
     """Block names of the first release began with "UNetRes"."""
     return [str(name).removeprefix("UNetRes") for name in block_types]
@@ -263,3 +275,8 @@ def check_blocks(down_block_types, up_block_types, block_out_channels, groups, h
                     f"{argument} wants attention over {c} channels, "
                     f"which attention_head_dim={head_channels} does not divide"
                 )
+    if head_channels and block_out_channels[-1] % head_channels:
+        raise ValueError(
+            f"the middle has attention over {block_out_channels[-1]} channels, the last of block_out_channels, "
+            f"which attention_head_dim={head_channels} does not divide"
+        )

@@ -73,7 +73,7 @@ def check(package, scenarios, equivalent=(), sources=()):
         KeyError: a path in `sources` is none of the package's.
         SyntaxError: a file is no Python.
 
-    What had been imported before, the default dtype and the random state are afterwards what they were.
+    What had been imported before, the default dtype and the CPU's random state are afterwards what they were.
     """
     if isinstance(scenarios, dict):
         scenarios = [Scenario(module, drive) for module, drive in scenarios.items()]

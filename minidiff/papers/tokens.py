@@ -40,7 +40,7 @@ def nest(tex, spaces=False):
     """
     tokens = TOKEN.findall(tex)
     if "".join(tokens) != tex:
-        strange = next(c for c in tex if not TOKEN.match(c) and c != "\\")
+        strange = next((c for c in tex if not TOKEN.match(c) and c != "\\"), "\\")
         raise TexError(
             f"cannot read {strange!r}; allowed are letters, digits, + - / ^ _ = ( ) [ ] {{ }} , ; ' | and TeX commands"
         )

@@ -182,7 +182,6 @@ class Source:
             ) from None
         self.first = max(first, 1)
         self.lines = textwrap.dedent("".join(lines)).rstrip("\n").split("\n")
-        self.margin = len(lines[0]) - len(lines[0].lstrip()) if lines else 0
         self.tree = ast.parse("\n".join(self.lines))
         found, _ = find_pairs("\n".join(self.lines), self.filename)
         self.pairs = {}

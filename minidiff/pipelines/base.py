@@ -12,8 +12,9 @@ import minidiff
 from minidiff import files
 from minidiff.config import DIFFUSERS_VERSION, argument_names, nearest, refuse_unknown
 from minidiff.models.base import require_dtype
-from minidiff.noise import randn
+from minidiff.noise import check_device, randn
 from minidiff.outputs import Output
+from minidiff.schedulers.base import check_one_of, check_whole
 
 # Classes that published files name by a name from before a rename.
 ALIASES = {
@@ -205,16 +206,16 @@ class DiffusionPipeline:
         Raises:
             ValueError: names the argument, its value and what is allowed.
         """
-        for name, value in (("batch_size", batch_size), ("num_inference_steps", num_inference_steps)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} is {value!r}; allowed is a whole number from 1 on")
-        if output_type not in output_types:
-            raise ValueError(f"output_type is {output_type!r}; allowed is {', '.join(map(repr, output_types))}")
+        check_whole("batch_size", batch_size)
+        check_whole("num_inference_steps", num_inference_steps)
+        check_one_of("output_type", output_type, output_types)
         if isinstance(generator, list | tuple) and len(generator) != batch_size:
             raise ValueError(f"generator is a list of {len(generator)}; allowed is one a sample, so {batch_size}")
         for one in generator if isinstance(generator, list | tuple) else [generator]:
             if not isinstance(one, torch.Generator) and generator is not None:
                 raise ValueError(f"generator is {generator!r}; allowed is None, a torch.Generator, or a list of them")
+            if generator is not None:
+                check_device(one, self.device)
 
     def start_noise(self, shape, generator=None, latents=None):
         """Where the loop begins: `latents` if given, else noise from N(0, I), on the network's device, in its dtype.
@@ -247,7 +248,8 @@ class DiffusionPipeline:
 
         Args:
             callback: None, or a function (pipe, i, t, tensors) -> dict or None, where `tensors` holds those in
-                `names`, and an entry of the dict replaces the loop's value.
+                `names`. Entries of the dict that the loop goes on with (`latents` and those in `also`) replace its
+                values; the others, in a dict handed back whole, are let pass.
             names: which tensors the callback wants to see.
             also: names of values, beside `latents`, that this loop lets a callback see and replace. The loop gets back
                 what to go on with: latents alone, or, if there are others, the tuple of latents and them.

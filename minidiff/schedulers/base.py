@@ -222,5 +222,5 @@ def check_one_of(argument, value, allowed):
 
 def check_whole(argument, value, least=1, most=None):
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least or most and value > most:
-        upto = f"from {least} to {most}" if most else f"of at least {least}"
+        upto = f"from {least} to {most}" if most else f"from {least} on"
         raise ValueError(f"{argument} is {value!r}; allowed is a whole number {upto}")

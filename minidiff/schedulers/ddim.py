@@ -101,7 +101,8 @@ class DDIMScheduler(DiscreteScheduler):
         if generator is not None and variance_noise is not None:
             raise ValueError("generator and variance_noise are both given; allowed is one of them")
         x_t = sample
-        alpha_bar_prev, alpha_bar_t = self.alpha_bar_before(timestep), self.alpha_bar[int(timestep)]
+        # In double precision, since the difference under the last root can be as small as a float's rounding error.
+        alpha_bar_prev, alpha_bar_t = self.alpha_bar_before(timestep).double(), self.alpha_bar[int(timestep)].double()
 
         x_0_hat, eps_theta = self.predict(model_output, x_t, alpha_bar_t)
         if self.config.clip_sample:

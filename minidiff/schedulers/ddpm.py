@@ -54,7 +54,8 @@ class DDPMScheduler(DiscreteScheduler):
             model_output: the network's output for (x_t, t), shaped like `sample`.
             timestep: an entry of `timesteps`.
             sample: x_t, any shape (B, ...).
-            generator: for the noise z: None, one, or one a sample. None is drawn at t = 0.
+            generator: for the noise z: None, one, or one a sample. The last step draws none, whatever its timestep:
+                see the ledger, "DDPM last step".
         Returns:
             `SchedulerOutput`, or the tuple `(prev_sample, pred_original_sample)`.
         Raises:
@@ -91,7 +92,7 @@ class DDPMScheduler(DiscreteScheduler):
             sigma_t = beta_t**0.5
 
         # DDPM Alg. 2, line 3  z \sim \mathcal N(0, I)
-        z = randn_like(x_t, generator) if t > 0 else 0
+        z = randn_like(x_t, generator) if t_prev >= 0 else 0
 
         # DDPM Alg. 2, line 4  x_{t-1} = \tilde\mu_t + \sigma_t z
         x_prev = mu_tilde_t + sigma_t * z

@@ -31,7 +31,7 @@ Call = namedtuple("Call", "timestep start end")
 class PNDMScheduler(DiscreteScheduler):
     r"""F-PNDM, algorithm 2: three pseudo Runge-Kutta steps, then linear multistep; or linear multistep alone.
 
-    With N timesteps it calls the network N + 9 times, or N + 1 times without the Runge-Kutta steps.
+    With N timesteps it calls the network N + 9 times, or N + 1 times without the Runge-Kutta steps (once for N = 1).
 
     Args:
         num_train_timesteps: T.
@@ -39,7 +39,7 @@ class PNDMScheduler(DiscreteScheduler):
         skip_prk_steps: no Runge-Kutta steps; an improved Euler step and lower orders come first instead (PLMS, as
             Stable Diffusion has it).
         set_alpha_to_one: \bar\alpha after the last step is 1; otherwise that of timestep 0, as published: see the
-            ledger, "PNDM last call".
+            ledger, "PNDM last call". With alpha_index_shift=1 a walk ends at timestep 0's level anyway.
         prediction_type: what the network predicts: "epsilon" or "v_prediction".
         timestep_spacing, steps_offset: which timesteps are kept, see `spaced_timesteps`.
         step_to: "next", a step goes to the next timestep kept, as in the paper; "ratio", by T // N timesteps, as in

@@ -1,4 +1,4 @@
-"""The zoo: the drawn world, the sounds, and the small trained weights that belong to the pipelines.
+"""The zoo: the drawn world, its evaluator, and the small trained weights that belong to the pipelines.
 
 DDPMPipeline.from_pretrained(zoo.path("storybook-ddpm"))   # weights that came with the package
 zoo.world.draw(seed=3, object="cat", colour="yellow")      # a drawing and its caption

@@ -6,15 +6,24 @@ PAPER, INK, PALE = (253, 251, 246), (40, 36, 48), (120, 114, 128)
 
 
 def sheet(images, columns=8, size=96, gap=6):
-    """PIL images side by side, in rows of `columns`, each enlarged to `size` pixels; a PIL image."""
+    """PIL images side by side, in rows of `columns`, each enlarged until its longer side has `size` pixels.
+
+    Returns:
+        a PIL image.
+    Raises:
+        ValueError: there are no images.
+    """
+    if not images:
+        raise ValueError("images is empty; allowed is at least one picture")
     columns = min(columns, len(images))
     rows = -(-len(images) // columns)
     board = Image.new("RGB", (columns * (size + gap) + gap, rows * (size + gap) + gap), PAPER)
     for k, image in enumerate(images):
-        sharp = size % image.width == 0  # whole pixels stay pixels, which also makes small files
+        sharp = size % max(image.size) == 0  # whole pixels stay pixels, which also makes small files
         resampling = Image.Resampling.NEAREST if sharp else Image.Resampling.LANCZOS
         place = gap + k % columns * (size + gap), gap + k // columns * (size + gap)
-        board.paste(image.convert("RGB").resize((size, size), resampling), place)
+        scaled = [round(side * size / max(image.size)) for side in image.size]
+        board.paste(image.convert("RGB").resize(scaled, resampling), place)
     return board
 
 

@@ -187,6 +187,10 @@ def test_the_gradient_is_theirs():
         ({"up_block_types": ("UpBlock2D",)}, "up_block_types has 1 entries, block_out_channels 2"),
         ({"norm_num_groups": 5}, "block_out_channels holds 8, which norm_num_groups=5 does not divide"),
         ({"attention_head_dim": 3}, "wants attention over 16 channels, which attention_head_dim=3 does not divide"),
+        (
+            {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2, "attention_head_dim": 3},
+            "the middle has attention over 16 channels, the last of block_out_channels, which attention_head_dim=3",
+        ),
         ({"act_fn": "gelu"}, "act_fn is 'gelu'; only 'silu'"),
         ({"center_input_sample": True}, "center_input_sample is True, a feature of diffusers that minidiff leaves out"),
         ({"class_embed_type": "timestep"}, "class_embed_type is 'timestep'"),
@@ -197,6 +201,14 @@ def test_the_gradient_is_theirs():
 def test_configs_that_are_refused(config, message):
     with pytest.raises(ValueError, match=message):
         UNet2DModel(**SMALL | config)
+
+
+def test_input_that_does_not_fit():
+    unet = UNet2DModel(**SMALL)
+    with pytest.raises(ValueError, match="sample is 8 x 9; allowed are multiples of 2"):
+        unet(randn(2, 3, 8, 9), 3)
+    with pytest.raises(ValueError, match="timestep has 3 entries; allowed is one, or one for each of 2 samples"):
+        unet(randn(), torch.tensor([1, 2, 3]))
 
 
 def test_a_misspelt_argument():

@@ -169,3 +169,12 @@ def test_final_std_is_that_of_a_walk():
     scheduler = DDIMScheduler(clip_sample=False)
     for count in (10, 100):
         assert final_std(scheduler, 0.5, count) == pytest.approx(std(scheduler, count), rel=1e-6)
+
+
+@pytest.mark.parametrize("spacing, count", (("linspace", 5), ("linspace", 6), ("trailing", 4), ("trailing", 5)))
+def test_the_budget_of_noise_is_never_negative(spacing, count):
+    """At eta = 1 nearly all of it is fresh in the first step, and what is left is as small as a float's rounding."""
+    scheduler = DDIMScheduler(beta_schedule="squaredcos_cap_v2", timestep_spacing=spacing)
+    scheduler.set_timesteps(count)
+    step = scheduler.step(randn(), scheduler.timesteps[0], randn(seed=1), eta=1, generator=seeded())
+    assert step.prev_sample.isfinite().all() and step.prev_sample.dtype == torch.float32

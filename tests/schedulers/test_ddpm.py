@@ -19,7 +19,8 @@ def compare_steps(ours, theirs, count, kind="one"):
         ours_out = ours.step(*arguments, generator=mine)
         torch.manual_seed(i)
         theirs_out = theirs.step(*arguments, generator=other)
-        close(ours_out.prev_sample, theirs_out.prev_sample, what=f"{dict(ours.config)} at {t}")
+        if t == 0 or i + 1 < len(ours.timesteps) or ours.config.variance_type == "fixed_small":  # see the test below
+            close(ours_out.prev_sample, theirs_out.prev_sample, what=f"{dict(ours.config)} at {t}")
         close(ours_out.pred_original_sample, theirs_out.pred_original_sample)
 
 
@@ -51,13 +52,24 @@ def test_without_set_timesteps_all_are_visited():
         close(ours.step(*arguments, seeded()).prev_sample, theirs.step(*arguments, seeded()).prev_sample)
 
 
-def test_the_last_step_draws_nothing():
-    scheduler, generator = DDPMScheduler(), seeded()
+@pytest.mark.parametrize("spacing", ("leading", "trailing"))
+def test_the_last_step_draws_nothing(spacing):
+    scheduler, generator = DDPMScheduler(timestep_spacing=spacing, variance_type="fixed_large"), seeded()
     scheduler.set_timesteps(10)
-    scheduler.step(randn(), 0, randn(seed=1), generator)
+    scheduler.step(randn(), scheduler.timesteps[-1], randn(seed=1), generator)
     assert torch.equal(generator.get_state(), seeded().get_state())
-    scheduler.step(randn(), 100, randn(seed=1), generator)
+    scheduler.step(randn(), scheduler.timesteps[-2], randn(seed=1), generator)
     assert not torch.equal(generator.get_state(), seeded().get_state())
+
+
+def test_the_last_step_adds_noise_in_diffusers():
+    both_schedulers = both("DDPMScheduler", timestep_spacing="trailing", variance_type="fixed_large")
+    for scheduler in both_schedulers:
+        scheduler.set_timesteps(10)
+    ours, theirs = (s.step(randn(), s.timesteps[-1], randn(seed=1), seeded()).prev_sample for s in both_schedulers)
+    assert both_schedulers[0].timesteps[-1] == 99
+    assert (theirs - ours).std().item() == pytest.approx(0.324, abs=0.03)
+    close(theirs - ours, (1 - both_schedulers[0].alpha_bar[99]) ** 0.5 * randn(), 1e-5)
 
 
 @pytest.mark.parametrize("variance_type", ("fixed_small", "fixed_large"))

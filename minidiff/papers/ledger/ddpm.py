@@ -28,6 +28,20 @@ ENTRIES = (
         test="tests/schedulers/test_ddpm.py::test_fixed_large_log_is_not_a_number_in_diffusers",
     ),
     Mismatch(
+        "DDPM last step",
+        paper="DDPM algorithm 2, line 3: z = 0 in the last step, whichever timestep it leaves.",
+        original="hojonathanho/diffusion visits all timesteps, so that the last one is 0, and multiplies z by 0 there.",
+        diffusers=(
+            "leaves out z at timestep 0 alone. With timestep_spacing='trailing', or steps_offset=1, the last step "
+            "leaves a later timestep, and variance_type='fixed_large', which google/ddpm-cifar10-32 has, then puts "
+            "noise on the finished picture."
+        ),
+        effect="10 steps, trailing: noise of standard deviation 0.32 on pictures that reach from -1 to 1.",
+        default="paper",
+        switch="",
+        test="tests/schedulers/test_ddpm.py::test_the_last_step_adds_noise_in_diffusers",
+    ),
+    Mismatch(
         "trailing extra timestep",
         paper=(
             r"Common Diffusion Noise Schedules, table 2: N timesteps $\mathrm{round}(T - k T / N) - 1$, the last of "

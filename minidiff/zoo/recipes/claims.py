@@ -189,8 +189,11 @@ def coarse_to_fine(pipe, samples=1000, steps=50, seed=0, bar=None):
     r"""DDPM decides on large features first and on details last (Ho et al., section 4.3).
 
     An attribute of a picture is decided at the timestep after which the evaluator's answer for \hat x_0 never changes.
-    Args, Returns: as `ddim_against_ddpm`; the rows hold the mean "decided" of each attribute, a timestep of 0 ... T
-        - 1, the comparison is of the time of day, which colours the whole picture, with the object.
+    Args: as `ddim_against_ddpm`.
+    Returns:
+        (result, guesses): the rows hold the mean "decided" of each attribute, a timestep of 0 ... T - 1, the comparison
+        is of the time of day, which colours the whole picture, with the object; {"guesses": the predicted x_0 in [0, 1]
+        of the last batch, one entry a step}.
     """
     x_T, guesses = noises(pipe, samples, seed), []
     ddpm = sampler("DDPM", pipe)
@@ -365,10 +368,10 @@ def with_interval(values):
 
     The others are moved so that their mean is the value. A share needs no moving; a Fréchet distance does, since a
     sample drawn from a sample has fewer different pictures and so a greater distance, which says nothing of the model.
-    No end is moved below all values, so that no error gets negative.
+    No end is moved beyond all values, so that no error gets negative and no share exceeds 1.
     """
     ends = values[1:].quantile(torch.tensor([0.025, 0.975], dtype=values.dtype)) - values[1:].mean() + values[0]
-    low, high = ends.clamp(min=values.min())
+    low, high = ends.clamp(values.min(), values.max())
     return {"value": round(values[0].item(), 6), "low": round(low.item(), 6), "high": round(high.item(), 6)}
 
 

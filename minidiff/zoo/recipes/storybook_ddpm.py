@@ -56,7 +56,7 @@ class Recipe(TrainingRecipe):
         x_0 = batch[0].float() / 127.5 - 1
         B, T = len(x_0), len(self.scheduler)
         u = (torch.arange(B) + torch.rand(B, generator=generator)) / B
-        t = (u * T).long().to(x_0.device)
+        t = (u * T).long().clamp(max=T - 1).to(x_0.device)  # u can round up to 1
         eps = randn(x_0.shape, generator, x_0.device)
         x_t = self.scheduler.add_noise(x_0, eps, t)
         eps_theta = network(x_t, t).sample

@@ -81,7 +81,7 @@ def train(recipe, out, device="cpu", steps=None):
     new_optimizer = lambda: torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=0.01)
     optimizer = new_optimizer()
     first, seconds, smooth = load_checkpoint(out / "checkpoint.pt", network, ema, optimizer)
-    data = recipe.data()
+    data, steps = recipe.data(), max(steps, first)
 
     started = saved = time.monotonic()
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=f"train {recipe.name}", mininterval=10)
@@ -115,7 +115,7 @@ def train(recipe, out, device="cpu", steps=None):
 
 def learning_rate_share(recipe, step, steps):
     """Up in a line from 0 to 1, then down along half a cosine to 0: once before `restart`, and once from it on."""
-    begin, end = (0, recipe.restart) if step < recipe.restart else (recipe.restart, steps)
+    begin, end = (0, min(recipe.restart, steps)) if step < recipe.restart else (recipe.restart, steps)
     passed, length = step - begin - recipe.warmup, end - begin - recipe.warmup
     return 1 + (passed + 1) / recipe.warmup if passed < 0 else 0.5 + 0.5 * math.cos(math.pi * passed / max(1, length))
 
@@ -129,7 +129,8 @@ def average(ema, network, decay):
 def half_precision(device):
     """bfloat16 where it is fast: on a GPU, and on processors that multiply tiles (AMX) of it."""
     on_cpu = torch.device(device).type == "cpu"
-    if on_cpu and not torch.cpu.get_capabilities().get("amx_tile"):
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)  # older versions of torch cannot tell
+    if on_cpu and not capabilities().get("amx_tile"):
         return nullcontext()
     return torch.autocast(torch.device(device).type, torch.bfloat16)
 
