@@ -19,7 +19,8 @@
 # * read the line of code that does it beside the equation that it implements,
 # * asked a machine whether the two agree.
 #
-# No account, no download, no GPU. The weights, a few megabytes, came with the package. All cells together run in half a minute.
+# No account, no download, no GPU. The weights, a few megabytes, came with the package. All cells together run in half a
+# minute.
 
 # %%
 import sys

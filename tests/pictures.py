@@ -142,7 +142,7 @@ REFUSED = (
         r"latents is of shape \(2, 3, 8, 8\); allowed is a tensor of shape \(1, 3, 8, 8\)",
     ),
     ({"latents": 0}, "latents is 0; allowed is a tensor"),
-    ({"output_type": "jpg"}, "output_type is 'jpg'; allowed is 'pil', 'np', 'pt'"),
+    ({"output_type": "jpg"}, "output_type is 'jpg'; allowed are 'pil', 'np', 'pt'"),
     ({"callback_on_step_end": "print"}, "callback_on_step_end is 'print'; allowed is None or a function"),
     (
         {"callback_on_step_end_tensor_inputs": ["latent"]},

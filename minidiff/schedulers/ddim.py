@@ -101,8 +101,7 @@ class DDIMScheduler(DiscreteScheduler):
         if generator is not None and variance_noise is not None:
             raise ValueError("generator and variance_noise are both given; allowed is one of them")
         x_t = sample
-        # In double precision, since the difference under the last root can be as small as a float's rounding error.
-        alpha_bar_prev, alpha_bar_t = self.alpha_bar_before(timestep).double(), self.alpha_bar[int(timestep)].double()
+        alpha_bar_prev, alpha_bar_t = self.alpha_bar_before(timestep), self.alpha_bar[int(timestep)]
 
         x_0_hat, eps_theta = self.predict(model_output, x_t, alpha_bar_t)
         if self.config.clip_sample:
@@ -121,9 +120,14 @@ class DDIMScheduler(DiscreteScheduler):
             # DDIM (12)  \epsilon \sim \mathcal N(0, I)
             eps = randn_like(x_t, generator) if variance_noise is None else variance_noise
 
+        # At eta = 1 rounding can push the difference under the second root below 0.
         # DDIM (12)  x_{t-1} = \sqrt{\bar\alpha_{t-1}}\, \hat x_0
-        #            + \sqrt{1 - \bar\alpha_{t-1} - \sigma_t^2}\, \epsilon_\theta(x_t, t) + \sigma_t \epsilon
-        x_prev = alpha_bar_prev**0.5 * x_0_hat + (1 - alpha_bar_prev - sigma_t**2) ** 0.5 * eps_theta + sigma_t * eps
+        #            + \sqrt{\max(1 - \bar\alpha_{t-1} - \sigma_t^2, 0)}\, \epsilon_\theta(x_t, t) + \sigma_t \epsilon
+        x_prev = (
+            alpha_bar_prev**0.5 * x_0_hat
+            + (1 - alpha_bar_prev - sigma_t**2).clamp(min=0) ** 0.5 * eps_theta
+            + sigma_t * eps
+        )
         return SchedulerOutput(prev_sample=x_prev, pred_original_sample=x_0_hat).as_asked(return_dict)
 
     def inverse_step(self, model_output, timestep, sample, return_dict=True):

@@ -269,7 +269,7 @@ def test_diffusers_reads_ours_and_we_read_theirs(tmp_path, saved, name):
         (dict(batch_size=0), "batch_size is 0; allowed is a whole number from 1 on"),
         (dict(batch_size=2.0), "batch_size is 2.0"),
         (dict(batch_size=True), "batch_size is True"),
-        (dict(output_type="jpg"), "output_type is 'jpg'; allowed is 'pil', 'np', 'pt'"),
+        (dict(output_type="jpg"), "output_type is 'jpg'; allowed are 'pil', 'np', 'pt'"),
         (dict(generator=[seeded()], batch_size=2), "generator is a list of 1; allowed is one a sample, so 2"),
         (dict(generator=3), "generator is 3; allowed is None, a torch.Generator"),
         (dict(generator=[3]), r"generator is \[3\]; allowed is"),

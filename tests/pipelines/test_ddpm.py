@@ -31,9 +31,9 @@ def test_pictures(kind, count):
     [
         {"variance_type": "fixed_small"},
         {"clip_sample": False},
-        {"timestep_spacing": "trailing"},
+        {"timestep_spacing": "trailing", "variance_type": "fixed_small"},
         {"timestep_spacing": "linspace", "beta_schedule": "squaredcos_cap_v2"},
-        {"prediction_type": "v_prediction", "steps_offset": 1},
+        {"prediction_type": "v_prediction", "steps_offset": 1, "variance_type": "fixed_small"},
         {"prediction_type": "sample"},
     ],
     ids=lambda config: "-".join(config),
