@@ -181,7 +181,9 @@ class Source:
                 f"the source of {obj!r} is not to be found; it must lie in a file, or in a cell of this notebook"
             ) from None
         self.first = max(first, 1)
-        self.lines = textwrap.dedent("".join(lines)).rstrip("\n").split("\n")
+        margin = len(lines[0]) - len(lines[0].lstrip())
+        lines = "".join(lines).rstrip("\n").split("\n")
+        self.lines = [line if line[:margin].strip() else line[margin:] for line in lines]  # a string may begin at 0
         self.tree = ast.parse("\n".join(self.lines))
         found, _ = find_pairs("\n".join(self.lines), self.filename)
         self.pairs = {}

@@ -133,16 +133,15 @@ class PerfectNetwork(nn.Module):
 
     def forward(self, sample, timestep, return_dict=True):
         """As UNet2DModel's, for `sample` (B, ...) of any shape with D entries each; t is one whole number or (B,)."""
-        alpha_bar = self.alpha_bar[torch.as_tensor(timestep).long()].double()
+        x = sample.cpu()  # where the mixture is
+        alpha_bar = self.alpha_bar.cpu()[torch.as_tensor(timestep).cpu().long()].double()
         predicted = (
-            self.mixture.x_0(sample, alpha_bar)
-            if self.prediction_type == "sample"
-            else self.mixture.eps(sample, alpha_bar)
+            self.mixture.x_0(x, alpha_bar) if self.prediction_type == "sample" else self.mixture.eps(x, alpha_bar)
         )
         if self.prediction_type == "v_prediction":
-            a, s = (level.reshape(-1, *[1] * (sample.ndim - 1)) for level in (alpha_bar**0.5, (1 - alpha_bar) ** 0.5))
-            predicted = a * predicted - s * self.mixture.x_0(sample, alpha_bar)
-        return UNet2DOutput(sample=predicted.to(sample.dtype)).as_asked(return_dict)
+            a, s = (level.reshape(-1, *[1] * (x.ndim - 1)) for level in (alpha_bar**0.5, (1 - alpha_bar) ** 0.5))
+            predicted = a * predicted - s * self.mixture.x_0(x, alpha_bar)
+        return UNet2DOutput(sample=predicted.to(sample.device, sample.dtype)).as_asked(return_dict)
 
 
 def walk(scheduler, network, x_T, **options):

@@ -427,8 +427,14 @@ def training_set(n, seed=0, size=32, first=0):
     n, first = _check_integer("n", n, range(2**63)), _check_integer("first", first, range(2**63))
     pixels, all_attributes = np.empty((n, size, size, 3), np.uint8), []
     for k in range(n):
-        rng = random.Random(f"training {seed} {first + k}")
-        attributes = dict(zip(ATTRIBUTES, SEEN[int(rng.random() * len(SEEN))]))
-        pixels[k] = np.asarray(_layers(attributes, _scene(rng), size)[0])
+        attributes, scene, _ = _of_stream(seed, first + k)
+        pixels[k] = np.asarray(_layers(attributes, scene, size)[0])
         all_attributes.append(attributes)
     return pixels, all_attributes
+
+
+def _of_stream(seed, k):
+    """(attributes, scene, rng) of drawing k of the stream `seed`; more can be drawn from `rng` afterwards."""
+    rng = random.Random(f"training {seed} {k}")
+    attributes = dict(zip(ATTRIBUTES, SEEN[int(rng.random() * len(SEEN))]))
+    return attributes, _scene(rng), rng

@@ -56,6 +56,10 @@ class Doubler:
         # DDPM (7)  h = \frac{y}{2}
         return self.y / 2
 
+    def greet(self):
+        return """Two lines,
+of which the second begins at the margin."""
+
 
 def texts(reading):
     return [value for row in reading.rows for value in row.values]
@@ -74,6 +78,10 @@ def test_rows_hold_every_line_once():
     assert '"""Halves x again and again. ..."""' in code and "Not shown" not in code
     for line in ("def halve(x_t, steps):", "for i in range(steps):", "x_t = x_prev", "if i == 1:"):
         assert code.count(line) == 1
+
+
+def test_a_method_may_hold_text_that_begins_at_the_margin():
+    assert read(Doubler.greet).rows[-1].code.endswith('\nof which the second begins at the margin."""')
 
 
 def spread_out(

@@ -10,7 +10,6 @@ from them), and how well (so is the damage, by a linear map). They are whitened 
 unit of a feature is what good pictures differ by.
 """
 
-import random
 from typing import NamedTuple
 
 import numpy as np
@@ -55,9 +54,7 @@ def scenes(n, seed, first=0):
     layers = [[] for _ in range(5)]
     labels = []
     for k in range(first, first + n):
-        rng = random.Random(f"training {seed} {k}")
-        attributes = dict(zip(world.ATTRIBUTES, world.SEEN[int(rng.random() * len(world.SEEN))], strict=True))
-        scene = world._scene(rng)
+        attributes, scene, rng = world._of_stream(seed, k)
         thing, colour = attributes["object"], attributes["colour"]
         others = {
             "object": rng.choice([value for value in world.OBJECTS if value != thing]),
