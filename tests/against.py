@@ -17,7 +17,7 @@ def relative_difference(ours, theirs):
     return ((ours - theirs).abs().max() / theirs.abs().max()).item()
 
 
-def close(ours, theirs, within=1e-5, what=""):
+def assert_close(ours, theirs, within=1e-5, what=""):
     difference = relative_difference(ours, theirs)
     assert difference <= within, f"{what}: {difference:.1e}"  # NaN is not <= anything
 

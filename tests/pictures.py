@@ -61,7 +61,7 @@ def counted(pipe):
     return calls
 
 
-def compare_pictures(name, config, kind="one", **call):
+def check_pictures(name, config, kind="one", **call):
     """The same pictures from ours and theirs, over the whole trajectory; returns ours.
 
     To 1e-5 of the range in float64, to 1e-4 in PNDM's float32: 59 calls of an untrained network let roundings grow.
@@ -77,7 +77,7 @@ def compare_pictures(name, config, kind="one", **call):
     return ours
 
 
-def compare_output_types(name, config, **call):
+def check_output_types(name, config, **call):
     """Arrays, tensors and PIL images hold the same, and PIL images are theirs."""
     pipe, other = both_pipelines(name, config)
     drawn = {kind: pipe(2, generator=seeded(), output_type=kind, **call).images for kind in ("np", "pt", "pil")}
@@ -91,7 +91,7 @@ def compare_output_types(name, config, **call):
     assert np.array_equal(images, drawn["np"])
 
 
-def compare_given_latents(name, config, **call):
+def check_given_latents(name, config, **call):
     """Given x_T the pictures are those of the generator that would have drawn it; only further draws need one."""
     pipe, _ = both_pipelines(name, config)
     generator = seeded()

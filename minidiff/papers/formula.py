@@ -8,6 +8,7 @@ variable a letter is.
 import math
 import operator
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -105,13 +106,14 @@ class Scope:
         return getattr(self.attribute("config"), name, None)
 
 
-class Node:
+class Node(ABC):
     """A formula. `matrix`: written with single capitals, so that beside another such one it multiplies as a matrix."""
 
     matrix = False
 
+    @abstractmethod
     def value(self, scope):
-        raise NotImplementedError
+        """What the formula is worth with the variables in `scope`, a Scope."""
 
     def letters(self):
         """All Letters in the formula, those in subscripts and arguments too."""

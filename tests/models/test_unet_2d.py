@@ -3,7 +3,7 @@
 import diffusers
 import pytest
 import torch
-from against import close, randn, relative_difference
+from against import assert_close, randn, relative_difference
 
 from minidiff import UNet2DModel
 
@@ -59,8 +59,8 @@ def pair(**config):
 
 
 @torch.no_grad()
-def compare(ours, theirs, sample, timestep, within=1e-5):
-    close(ours(sample, timestep).sample, theirs(sample, timestep).sample, within)
+def check(ours, theirs, sample, timestep, within=1e-5):
+    assert_close(ours(sample, timestep).sample, theirs(sample, timestep).sample, within)
 
 
 @pytest.mark.parametrize(
@@ -89,18 +89,18 @@ def compare(ours, theirs, sample, timestep, within=1e-5):
 )
 def test_outputs(config):
     ours, theirs = pair(**SMALL | config)
-    compare(ours, theirs, randn(2, ours.config.in_channels, 8, 8), torch.tensor([7, 981]))
+    check(ours, theirs, randn(2, ours.config.in_channels, 8, 8), torch.tensor([7, 981]))
 
 
 @pytest.mark.parametrize("shape", ((2, 3, 8, 12), (1, 3, 16, 4), (3, 3, 2, 2)))
 def test_sizes(shape):
-    compare(*pair(**SMALL), randn(*shape), 500)
+    check(*pair(**SMALL), randn(*shape), 500)
 
 
 def test_a_pair_of_sizes():
     ours, theirs = pair(**SMALL | {"sample_size": (8, 12)})
     assert ours.sample_shape == (3, 8, 12) and UNet2DModel(**SMALL).sample_shape == (3, 8, 8)
-    compare(ours, theirs, randn(1, 3, 8, 12), 0)
+    check(ours, theirs, randn(1, 3, 8, 12), 0)
     with pytest.raises(ValueError, match="sample_size is None; allowed"):
         UNet2DModel(**SMALL | {"sample_size": None}).sample_shape
 
@@ -119,7 +119,7 @@ def test_a_pair_of_sizes():
     ids=str,
 )
 def test_times(timestep):
-    compare(*pair(**SMALL), randn(), timestep)
+    check(*pair(**SMALL), randn(), timestep)
 
 
 def test_times_of_a_batch_are_told_apart():
@@ -127,14 +127,14 @@ def test_times_of_a_batch_are_told_apart():
     with torch.no_grad():
         together = ours(randn(), torch.tensor([3, 900])).sample
         alone = [ours(randn()[i : i + 1], t).sample for i, t in enumerate((3, 900))]
-        close(together, torch.cat(alone))
+        assert_close(together, torch.cat(alone))
         assert relative_difference(ours(randn(), 3).sample, together) > 1e-3
 
 
 def test_a_float_is_a_time_of_its_own():
     ours, theirs = pair(**SMALL)
     with torch.no_grad():
-        close(ours(randn(), 3.5).sample, theirs(randn(), torch.tensor(3.5)).sample)
+        assert_close(ours(randn(), 3.5).sample, theirs(randn(), torch.tensor(3.5)).sample)
         assert torch.equal(theirs(randn(), 3.5).sample, theirs(randn(), 3).sample)  # it is cut off there
         difference = relative_difference(theirs(randn(), 3.5).sample, ours(randn(), 3.5).sample)
         assert difference == pytest.approx(0.0197, abs=5e-4)
@@ -143,7 +143,7 @@ def test_a_float_is_a_time_of_its_own():
 @pytest.mark.parametrize("dtype", (torch.float64, torch.float16))
 def test_dtypes(dtype):
     ours, theirs = (unet.to(dtype) for unet in pair(**SMALL))
-    compare(ours, theirs, randn(dtype=dtype), torch.tensor([7, 981]), 1e-5 if dtype == torch.float64 else 5e-3)
+    check(ours, theirs, randn(dtype=dtype), torch.tensor([7, 981]), 1e-5 if dtype == torch.float64 else 5e-3)
 
 
 def test_the_tuple():
@@ -159,7 +159,7 @@ def test_the_tuple():
 def test_published_networks_at_full_size(config, size, parameters, tensors):
     ours, theirs = pair(**config)
     assert ours.num_parameters() == parameters and len(ours.state_dict()) == tensors
-    compare(ours, theirs, randn(1, 3, size, size), 500)
+    check(ours, theirs, randn(1, 3, size, size), 500)
 
 
 def test_the_gradient_is_theirs():

@@ -6,7 +6,7 @@ A whole walk may drift apart, since an untrained network lets roundings grow; so
 import diffusers
 import pytest
 import torch
-from against import close, seeded
+from against import assert_close, seeded
 from pictures import PUBLISHED, TINY
 
 import minidiff
@@ -53,7 +53,7 @@ def test_each_call_and_each_step(name, config):
     options = {"DDPMPipeline": {"generator": generator}, "DDIMPipeline": {"generator": generator, "eta": 0.5}}
     x_t = torch.randn(2, 3, 8, 8, generator=generator)
     for t, x_prev, model_output in walk:
-        close(model_output, theirs(x_t, t).sample, what=f"the call at {t}")
+        assert_close(model_output, theirs(x_t, t).sample, what=f"the call at {t}")
         step = scheduler.step(model_output, t, x_t, **options.get(name, {}))
-        close(x_prev, step.prev_sample, what=f"the step at {t}")
+        assert_close(x_prev, step.prev_sample, what=f"the step at {t}")
         x_t = x_prev

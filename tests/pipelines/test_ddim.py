@@ -5,12 +5,12 @@ from pictures import (
     PUBLISHED,
     REFUSED,
     both_pipelines,
+    check_given_latents,
     check_misspelt_arguments,
+    check_output_types,
+    check_pictures,
     check_refusal,
     check_watching,
-    compare_given_latents,
-    compare_output_types,
-    compare_pictures,
     counted,
 )
 
@@ -24,7 +24,7 @@ def test_pictures(kind, count, eta):
     # The scales of the noise are rounded differently; in long walks an untrained network makes much of it, but not if
     # it predicts x_0.
     prediction_type = "sample" if eta and count > 7 else "epsilon"
-    compare_pictures(NAME, PUBLISHED | {"prediction_type": prediction_type}, kind, num_inference_steps=count, eta=eta)
+    check_pictures(NAME, PUBLISHED | {"prediction_type": prediction_type}, kind, num_inference_steps=count, eta=eta)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_pictures(kind, count, eta):
 )
 def test_other_schedulers(config):
     for clipped in (False, True):
-        compare_pictures(NAME, PUBLISHED | config, num_inference_steps=10, eta=0.5, use_clipped_model_output=clipped)
+        check_pictures(NAME, PUBLISHED | config, num_inference_steps=10, eta=0.5, use_clipped_model_output=clipped)
 
 
 def test_by_default_there_are_fifty_steps():
@@ -58,12 +58,12 @@ def test_counts_that_do_not_divide():
 
 
 def test_output_types():
-    compare_output_types(NAME, PUBLISHED, num_inference_steps=5)
+    check_output_types(NAME, PUBLISHED, num_inference_steps=5)
 
 
 def test_given_latents():
     for eta in (0.0, 0.5):
-        compare_given_latents(NAME, PUBLISHED, num_inference_steps=5, eta=eta)
+        check_given_latents(NAME, PUBLISHED, num_inference_steps=5, eta=eta)
 
 
 def test_watching():

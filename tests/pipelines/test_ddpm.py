@@ -5,12 +5,12 @@ from pictures import (
     PUBLISHED,
     REFUSED,
     both_pipelines,
+    check_given_latents,
     check_misspelt_arguments,
+    check_output_types,
+    check_pictures,
     check_refusal,
     check_watching,
-    compare_given_latents,
-    compare_output_types,
-    compare_pictures,
     counted,
     tiny_unet,
 )
@@ -23,7 +23,7 @@ NAME = "DDPMPipeline"
 @pytest.mark.parametrize("kind", ("none", "one", "list"))
 @pytest.mark.parametrize("count", (1, 7, 30))
 def test_pictures(kind, count):
-    compare_pictures(NAME, PUBLISHED, kind, num_inference_steps=count)
+    check_pictures(NAME, PUBLISHED, kind, num_inference_steps=count)
 
 
 @pytest.mark.parametrize(
@@ -39,11 +39,11 @@ def test_pictures(kind, count):
     ids=lambda config: "-".join(config),
 )
 def test_other_schedulers(config):
-    compare_pictures(NAME, PUBLISHED | config, num_inference_steps=10)
+    check_pictures(NAME, PUBLISHED | config, num_inference_steps=10)
 
 
 def test_every_timestep():
-    ours = compare_pictures(NAME, PUBLISHED | {"num_train_timesteps": 40}, num_inference_steps=40)
+    ours = check_pictures(NAME, PUBLISHED | {"num_train_timesteps": 40}, num_inference_steps=40)
     calls = counted(ours)
     ours(num_inference_steps=40)
     assert calls == list(range(39, -1, -1))
@@ -62,11 +62,11 @@ def test_by_default_there_are_a_thousand_steps():
 
 
 def test_output_types():
-    compare_output_types(NAME, PUBLISHED, num_inference_steps=5)
+    check_output_types(NAME, PUBLISHED, num_inference_steps=5)
 
 
 def test_given_latents():
-    compare_given_latents(NAME, PUBLISHED, num_inference_steps=5)
+    check_given_latents(NAME, PUBLISHED, num_inference_steps=5)
 
 
 def test_watching():

@@ -5,12 +5,12 @@ from pictures import (
     PUBLISHED,
     REFUSED,
     both_pipelines,
+    check_given_latents,
     check_misspelt_arguments,
+    check_output_types,
+    check_pictures,
     check_refusal,
     check_watching,
-    compare_given_latents,
-    compare_output_types,
-    compare_pictures,
     counted,
 )
 
@@ -22,12 +22,12 @@ PLMS = PUBLISHED | {"skip_prk_steps": True}
 @pytest.mark.parametrize("count", (4, 10, 50))
 @pytest.mark.parametrize("config", (PUBLISHED, PLMS), ids=("f-pndm", "plms"))
 def test_pictures(kind, count, config):
-    compare_pictures(NAME, config, kind, num_inference_steps=count)
+    check_pictures(NAME, config, kind, num_inference_steps=count)
 
 
 @pytest.mark.parametrize("count", (1, 2, 3, 7, 30))
 def test_counts_that_do_not_divide(count):
-    compare_pictures(NAME, PLMS, num_inference_steps=count)
+    check_pictures(NAME, PLMS, num_inference_steps=count)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_counts_that_do_not_divide(count):
 )
 def test_other_schedulers(config):
     for form in (PUBLISHED, PLMS):
-        compare_pictures(NAME, form | config, num_inference_steps=10)
+        check_pictures(NAME, form | config, num_inference_steps=10)
 
 
 def test_calls_of_the_network():
@@ -60,11 +60,11 @@ def test_counts_that_runge_kutta_steps_refuse(count):
 
 
 def test_output_types():
-    compare_output_types(NAME, PUBLISHED, num_inference_steps=5)
+    check_output_types(NAME, PUBLISHED, num_inference_steps=5)
 
 
 def test_given_latents():
-    compare_given_latents(NAME, PUBLISHED, num_inference_steps=5)
+    check_given_latents(NAME, PUBLISHED, num_inference_steps=5)
 
 
 def test_watching():

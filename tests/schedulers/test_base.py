@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from against import both, close, gaussian_network, randn, std
+from against import assert_close, both, gaussian_network, randn, std
 
 import minidiff
 from minidiff import DDIMScheduler, DDPMScheduler, PNDMScheduler
@@ -30,8 +30,8 @@ EXTRA = (61, 103, 121)  # counts for which trailing has an entry too many in dif
 )
 def test_tables(name, config):
     ours, theirs = both(name, **config)
-    close(ours.beta, theirs.betas, 1e-6)
-    close(ours.alpha_bar, theirs.alphas_cumprod, 1e-6)
+    assert_close(ours.beta, theirs.betas, 1e-6)
+    assert_close(ours.alpha_bar, theirs.alphas_cumprod, 1e-6)
     assert ours.betas is ours.beta and ours.alphas_cumprod is ours.alpha_bar
     for alias in ("betas", "alphas_cumprod"):
         with pytest.raises(AttributeError):
@@ -45,7 +45,7 @@ def test_tables_have_the_default_dtype(schedule):
     with double_precision():
         fine = DDIMScheduler(beta_schedule=schedule)
     assert fine.beta.dtype == fine.alpha_bar.dtype == torch.float64
-    close(DDIMScheduler(beta_schedule=schedule).alpha_bar, fine.alpha_bar.float(), 1e-6)
+    assert_close(DDIMScheduler(beta_schedule=schedule).alpha_bar, fine.alpha_bar.float(), 1e-6)
 
 
 def test_rounding_of_the_tables():
@@ -157,14 +157,14 @@ def test_configs_that_are_refused(name, config, message):
 def test_add_noise(name, dtype, t):
     ours, theirs = both(name)
     arguments = randn(dtype=dtype), randn(seed=1, dtype=dtype), torch.tensor(t)
-    close(ours.add_noise(*arguments), theirs.add_noise(*arguments), 1e-6)
+    assert_close(ours.add_noise(*arguments), theirs.add_noise(*arguments), 1e-6)
 
 
 def test_add_noise_takes_a_sample_of_any_shape():
     ours, theirs = both("DDPMScheduler")
     for shape in ((2,), (2, 5), (2, 3, 4, 5, 6)):
         x, eps, t = randn(*shape), randn(*shape, seed=1), torch.tensor([3, 700])
-        close(ours.add_noise(x, eps, t), theirs.add_noise(x, eps, t), 1e-6)
+        assert_close(ours.add_noise(x, eps, t), theirs.add_noise(x, eps, t), 1e-6)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -177,7 +177,9 @@ def test_a_step_keeps_the_dtype(name, dtype):
     options = {} if name == "PNDMScheduler" else {"generator": torch.Generator().manual_seed(0)}
     step = ours.step(v, t, x, **options)
     options = {} if name == "PNDMScheduler" else {"generator": torch.Generator().manual_seed(0)}
-    close(step.prev_sample, theirs.step(v, t, x, **options).prev_sample, 1e-5 if dtype == torch.float64 else 1e-3)
+    assert_close(
+        step.prev_sample, theirs.step(v, t, x, **options).prev_sample, 1e-5 if dtype == torch.float64 else 1e-3
+    )
     assert step.pred_original_sample.dtype == dtype
 
 
@@ -235,4 +237,4 @@ def test_a_network_that_predicts_the_same_otherwise_changes_nothing():
                 torch.manual_seed(0)
                 network = gaussian_network(scheduler, prediction_type=prediction_type)
                 ends.append(walk(scheduler, network, torch.ones(1, 1, dtype=torch.float64)))
-            close(ends[0], ends[1], 1e-6, f"{scheduler_class.__name__} {other}")
+            assert_close(ends[0], ends[1], 1e-6, f"{scheduler_class.__name__} {other}")

@@ -5,7 +5,7 @@ from itertools import product
 import diffusers
 import pytest
 import torch
-from against import both, close, generators, picture_network, randn, seeded, std
+from against import assert_close, both, generators, picture_network, randn, seeded, std
 
 from minidiff import DDIMScheduler
 from minidiff.zoo.mixture import final_std, walk
@@ -15,7 +15,7 @@ SPACINGS = ("leading", "linspace", "trailing")
 COUNTS = (1, 7, 30, 50)
 
 
-def compare_steps(ours, theirs, count, kind="one", **options):
+def check_steps(ours, theirs, count, kind="one", **options):
     """Every step of a walk on random outputs, from the same samples, with the same noise."""
     for scheduler in (ours, theirs):
         scheduler.set_timesteps(count)
@@ -26,8 +26,8 @@ def compare_steps(ours, theirs, count, kind="one", **options):
             torch.manual_seed(i)
             results.append(scheduler.step(*arguments, generator=generator, **options))
         what = f"{dict(ours.config)} {options} at {t}"
-        close(results[0].prev_sample, results[1].prev_sample, what=what)
-        close(results[0].pred_original_sample, results[1].pred_original_sample, what=what)
+        assert_close(results[0].prev_sample, results[1].prev_sample, what=what)
+        assert_close(results[0].pred_original_sample, results[1].pred_original_sample, what=what)
 
 
 @pytest.mark.parametrize("prediction_type", PREDICTIONS)
@@ -38,13 +38,13 @@ def test_steps(prediction_type, spacing, eta):
     for (clip_sample, set_alpha_to_one, steps_offset, clipped), count in zip(flags, COUNTS * 4):
         config = {"clip_sample": clip_sample, "set_alpha_to_one": set_alpha_to_one, "steps_offset": steps_offset}
         config |= {"prediction_type": prediction_type, "timestep_spacing": spacing, "step_to": "ratio"}
-        compare_steps(*both("DDIMScheduler", **config), count, eta=eta, use_clipped_model_output=clipped)
+        check_steps(*both("DDIMScheduler", **config), count, eta=eta, use_clipped_model_output=clipped)
 
 
 @pytest.mark.parametrize("count", COUNTS)
 @pytest.mark.parametrize("config", ({}, {"steps_offset": 1, "set_alpha_to_one": False}))
 def test_by_default_steps_are_theirs_where_the_spacing_is_leading(count, config):
-    compare_steps(*both("DDIMScheduler", **config), count, eta=0.5)
+    check_steps(*both("DDIMScheduler", **config), count, eta=0.5)
 
 
 @pytest.mark.parametrize("spacing", ("linspace", "trailing"))
@@ -58,19 +58,19 @@ def test_by_default_steps_go_to_the_next_timestep(spacing, count):
     for t in ddim.timesteps:
         arguments = randn(), t, randn(seed=1)
         mine = ddim.step(*arguments, eta=1.0, generator=seeded()).prev_sample
-        close(mine, ddpm.step(*arguments, seeded()).prev_sample)
+        assert_close(mine, ddpm.step(*arguments, seeded()).prev_sample)
 
 
 @pytest.mark.parametrize("schedule", ("linear", "scaled_linear", "squaredcos_cap_v2"))
 def test_all_steps(schedule):
     config = {"beta_schedule": schedule, "clip_sample": False, "num_train_timesteps": 200}
-    compare_steps(*both("DDIMScheduler", **config), 200, eta=1.0)
+    check_steps(*both("DDIMScheduler", **config), 200, eta=1.0)
 
 
 @pytest.mark.parametrize("kind", ("none", "one", "list"))
 @pytest.mark.parametrize("eta", (0.0, 0.5))
 def test_generators(kind, eta):
-    compare_steps(*both("DDIMScheduler"), 10, kind, eta=eta)
+    check_steps(*both("DDIMScheduler"), 10, kind, eta=eta)
 
 
 def test_at_eta_0_nothing_is_drawn():
@@ -83,7 +83,7 @@ def test_at_eta_0_nothing_is_drawn():
 
 def test_noise_that_is_given():
     noise = randn(seed=7)
-    compare_steps(*both("DDIMScheduler"), 10, "none", eta=0.5, variance_noise=noise)
+    check_steps(*both("DDIMScheduler"), 10, "none", eta=0.5, variance_noise=noise)
     scheduler = DDIMScheduler()
     scheduler.set_timesteps(10)
     with pytest.raises(ValueError, match="generator and variance_noise are both given"):
@@ -112,7 +112,7 @@ def test_trajectories(config, spacing):
     for scheduler in both("DDIMScheduler", step_to="ratio", **config):
         scheduler.set_timesteps(50)
         ends.append(walk(scheduler, picture_network(scheduler), randn(), generator=seeded(1), eta=eta))
-    close(*ends)
+    assert_close(*ends)
 
 
 # -- and back
@@ -137,8 +137,8 @@ def test_inverse_steps(prediction_type, spacing):
                     ours.inverse_step(*arguments)
                 continue
             mine, other = ours.inverse_step(*arguments), theirs.step(*arguments)
-            close(mine.prev_sample, other.prev_sample, what=f"{config} at {t}")
-            close(mine.pred_original_sample, other.pred_original_sample)
+            assert_close(mine.prev_sample, other.prev_sample, what=f"{config} at {t}")
+            assert_close(mine.pred_original_sample, other.pred_original_sample)
             assert len(ours.inverse_step(*arguments, return_dict=False)) == 2
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from against import both, close, generators, picture_network, randn, seeded
+from against import assert_close, both, generators, picture_network, randn, seeded
 
 from minidiff import DDPMScheduler
 from minidiff.zoo.mixture import Mixture, double_precision, final_std, walk
 
 
-def compare_steps(ours, theirs, count, kind="one"):
+def check_steps(ours, theirs, count, kind="one"):
     """Every step of a walk on random outputs, from the same samples, with the same noise."""
     for scheduler in (ours, theirs):
         scheduler.set_timesteps(count)
@@ -20,8 +20,8 @@ def compare_steps(ours, theirs, count, kind="one"):
         torch.manual_seed(i)
         theirs_out = theirs.step(*arguments, generator=other)
         if t == 0 or i + 1 < len(ours.timesteps) or ours.config.variance_type == "fixed_small":  # see the test below
-            close(ours_out.prev_sample, theirs_out.prev_sample, what=f"{dict(ours.config)} at {t}")
-        close(ours_out.pred_original_sample, theirs_out.pred_original_sample)
+            assert_close(ours_out.prev_sample, theirs_out.prev_sample, what=f"{dict(ours.config)} at {t}")
+        assert_close(ours_out.pred_original_sample, theirs_out.pred_original_sample)
 
 
 @pytest.mark.parametrize("prediction_type", ("epsilon", "sample", "v_prediction"))
@@ -32,24 +32,24 @@ def test_steps(prediction_type, variance_type, spacing, clip_sample):
     config = {"prediction_type": prediction_type, "variance_type": variance_type, "timestep_spacing": spacing}
     for count in (1, 7, 30, 50):
         for steps_offset in (0, 1):
-            compare_steps(*both("DDPMScheduler", **config, clip_sample=clip_sample, steps_offset=steps_offset), count)
+            check_steps(*both("DDPMScheduler", **config, clip_sample=clip_sample, steps_offset=steps_offset), count)
 
 
 @pytest.mark.parametrize("kind", ("none", "one", "list"))
 def test_generators(kind):
-    compare_steps(*both("DDPMScheduler"), 10, kind)
+    check_steps(*both("DDPMScheduler"), 10, kind)
 
 
 @pytest.mark.parametrize("schedule", ("linear", "scaled_linear", "squaredcos_cap_v2"))
 def test_all_steps(schedule):
-    compare_steps(*both("DDPMScheduler", beta_schedule=schedule, clip_sample=False, num_train_timesteps=200), 200)
+    check_steps(*both("DDPMScheduler", beta_schedule=schedule, clip_sample=False, num_train_timesteps=200), 200)
 
 
 def test_without_set_timesteps_all_are_visited():
     ours, theirs = both("DDPMScheduler")
     for t in (999, 500, 1, 0):
         arguments = randn(), t, randn(seed=1)
-        close(ours.step(*arguments, seeded()).prev_sample, theirs.step(*arguments, seeded()).prev_sample)
+        assert_close(ours.step(*arguments, seeded()).prev_sample, theirs.step(*arguments, seeded()).prev_sample)
 
 
 @pytest.mark.parametrize("spacing", ("leading", "trailing"))
@@ -69,7 +69,7 @@ def test_the_last_step_adds_noise_in_diffusers():
     ours, theirs = (s.step(randn(), s.timesteps[-1], randn(seed=1), seeded()).prev_sample for s in both_schedulers)
     assert both_schedulers[0].timesteps[-1] == 99
     assert (theirs - ours).std().item() == pytest.approx(0.324, abs=0.03)
-    close(theirs - ours, (1 - both_schedulers[0].alpha_bar[99]) ** 0.5 * randn(), 1e-5)
+    assert_close(theirs - ours, (1 - both_schedulers[0].alpha_bar[99]) ** 0.5 * randn(), 1e-5)
 
 
 @pytest.mark.parametrize("variance_type", ("fixed_small", "fixed_large"))
@@ -79,7 +79,7 @@ def test_trajectories(variance_type, count, clip_sample):
     for scheduler in both("DDPMScheduler", variance_type=variance_type, clip_sample=clip_sample):
         scheduler.set_timesteps(count)
         ends.append(walk(scheduler, picture_network(scheduler), randn(), generator=seeded(1)))
-    close(*ends)
+    assert_close(*ends)
 
 
 @pytest.mark.parametrize("variance_type", ("learned", "learned_range", "fixed_small_log", "fixed_large_log"))

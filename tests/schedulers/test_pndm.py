@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 import torch
-from against import both, close, picture_network, randn, relative_difference, std
+from against import assert_close, both, picture_network, randn, relative_difference, std
 
 from minidiff import PNDMScheduler
 from minidiff.zoo.mixture import walk
@@ -63,14 +63,14 @@ def test_counts_that_runge_kutta_steps_refuse(count):
     assert scheduler.timesteps is None and scheduler.num_inference_steps is None
 
 
-def compare_steps(ours, theirs, count):
+def check_steps(ours, theirs, count):
     """Every call of a walk on random outputs, from the same samples."""
     for scheduler in (ours, theirs):
         scheduler.set_timesteps(count)
     for i, t in enumerate(ours.timesteps):
         arguments = randn(seed=2 * i), t, 2 * randn(seed=2 * i + 1)
         mine, other = (scheduler.step(*arguments).prev_sample for scheduler in (ours, theirs))
-        close(mine, other, what=f"{dict(ours.config)}, {count} steps, call {i}")
+        assert_close(mine, other, what=f"{dict(ours.config)}, {count} steps, call {i}")
 
 
 @pytest.mark.parametrize("skip_prk_steps", FORMS)
@@ -82,14 +82,14 @@ def test_steps(skip_prk_steps, spacing, schedule):
         for count in (1, 2, 3, 4, 7, 10, 12, 50, 333):
             if count >= first_count(skip_prk_steps):
                 options = {"set_alpha_to_one": set_alpha_to_one, "steps_offset": offset, "step_to": "ratio"}
-                compare_steps(*both("PNDMScheduler", **config, **options), count)
+                check_steps(*both("PNDMScheduler", **config, **options), count)
 
 
 @pytest.mark.parametrize("skip_prk_steps", FORMS)
 @pytest.mark.parametrize("count", (4, 10, 20, 50, 100))
 def test_by_default_steps_are_theirs_where_the_spacing_is_leading(skip_prk_steps, count):
     for config in ({}, {"steps_offset": 1}, {"set_alpha_to_one": True}):
-        compare_steps(*both("PNDMScheduler", skip_prk_steps=skip_prk_steps, **config), count)
+        check_steps(*both("PNDMScheduler", skip_prk_steps=skip_prk_steps, **config), count)
 
 
 @pytest.mark.parametrize("skip_prk_steps", FORMS)
@@ -100,7 +100,7 @@ def test_trajectories(skip_prk_steps, spacing, count):
     for scheduler in both("PNDMScheduler", skip_prk_steps=skip_prk_steps, timestep_spacing=spacing, step_to="ratio"):
         scheduler.set_timesteps(count)
         ends.append(walk(scheduler, picture_network(scheduler), randn()))
-    close(*ends)
+    assert_close(*ends)
 
 
 @pytest.mark.parametrize("skip_prk_steps", FORMS)
@@ -146,8 +146,8 @@ def test_what_the_step_believes_in(skip_prk_steps):
         level = scheduler.alpha_bar[t].double()
         step = scheduler.step((x_t - level**0.5 * point) / (1 - level) ** 0.5, t, x_t)
         x_t = step.prev_sample
-        close(step.pred_original_sample, point, 0.02)  # float32 tables, divided by the smallest level's root
-    close(x_t, point, 0.05)
+        assert_close(step.pred_original_sample, point, 0.02)  # float32 tables, divided by the smallest level's root
+    assert_close(x_t, point, 0.05)
 
 
 def test_configs_that_are_refused():
@@ -195,14 +195,14 @@ def test_half_steps():
     for scheduler, label, state in ((ours, 963, 963), (theirs, 962, 963)):
         assert scheduler.timesteps[1] == label
         ratio = scheduler.alphas_cumprod[state] / scheduler.alphas_cumprod[975]
-        close(scheduler.step(eps, scheduler.timesteps[0], x).prev_sample, ratio.sqrt().reshape(1, 1), 1e-6)
+        assert_close(scheduler.step(eps, scheduler.timesteps[0], x).prev_sample, ratio.sqrt().reshape(1, 1), 1e-6)
 
     ends = []
     for scheduler in (ours, theirs, PNDMScheduler(step_to="ratio")):
         scheduler.set_timesteps(12)
         ends.append(walk(scheduler, picture_network(scheduler), randn(dtype=torch.float64)))
     assert relative_difference(ends[0], ends[1]) == pytest.approx(2.1e-4, abs=1e-5)
-    close(ends[2], ends[1], 1e-6)
+    assert_close(ends[2], ends[1], 1e-6)
 
     theirs.set_timesteps(501)
     assert theirs.timesteps[:4].tolist() == [500, 499, 499, 499]  # the half step is none
@@ -216,4 +216,4 @@ def test_v_prediction():
         for scheduler in (ours, theirs):
             scheduler.set_timesteps(10)
         first = randn(), ours.timesteps[0], randn(seed=1)  # the only call with nothing to combine
-        close(ours.step(*first).prev_sample, theirs.step(*first).prev_sample)
+        assert_close(ours.step(*first).prev_sample, theirs.step(*first).prev_sample)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from against import close, randn, seeded
+from against import assert_close, randn, seeded
 
 from minidiff import DDIMPipeline, DDIMScheduler, DDPMScheduler
 from minidiff.zoo.mixture import Mixture, Orders, double_precision, final_std
@@ -20,9 +20,11 @@ def log_density(mixture, x, alpha_bar):
 def test_score_is_the_slope_of_the_log_density(alpha_bar):
     x = randn(5, 2, dtype=torch.float64).requires_grad_()
     (slope,) = torch.autograd.grad(log_density(MIXTURE, x, alpha_bar).sum(), x)
-    close(MIXTURE.score(x.detach(), alpha_bar), slope, 1e-12)
+    assert_close(MIXTURE.score(x.detach(), alpha_bar), slope, 1e-12)
     eps, x_0 = MIXTURE.eps(x.detach(), alpha_bar), MIXTURE.x_0(x.detach(), alpha_bar)
-    close(alpha_bar**0.5 * x_0 + (1 - alpha_bar) ** 0.5 * eps, x.detach(), 1e-12)  # both are expectations given x
+    assert_close(
+        alpha_bar**0.5 * x_0 + (1 - alpha_bar) ** 0.5 * eps, x.detach(), 1e-12
+    )  # both are expectations given x
 
 
 def test_samples_have_the_mixtures_moments():
@@ -46,8 +48,8 @@ def test_flow_keeps_every_quantile():
         return (line.weights * torch.distributions.Normal(alpha_bar**0.5 * line.means[:, 0], std).cdf(x)).sum(1)
 
     x = torch.linspace(-2.5, 2.5, 21, dtype=torch.float64)[:, None]
-    close(share_below(line.flow(x, 0.01, 0.9), 0.9), share_below(x, 0.01), 1e-9)
-    close(line.flow(x, 0.5, 0.5, steps=3), x, 1e-12)
+    assert_close(share_below(line.flow(x, 0.01, 0.9), 0.9), share_below(x, 0.01), 1e-9)
+    assert_close(line.flow(x, 0.5, 0.5, steps=3), x, 1e-12)
 
 
 @pytest.mark.parametrize("shape", ((3, 2), (3, 1, 2), (3, 2, 1, 1)))
@@ -57,7 +59,7 @@ def test_the_network_takes_any_shape_and_times_of_a_batch(shape):
         network = MIXTURE.as_network(levels, prediction_type=prediction_type)
         together = network(randn(*shape), torch.tensor([3, 500, 999])).sample
         alone = [network(randn(*shape)[i : i + 1], t, return_dict=False)[0] for i, t in enumerate((3, 500, 999))]
-        close(together, torch.cat(alone))
+        assert_close(together, torch.cat(alone))
         assert together.dtype == torch.float32
 
 
