@@ -111,7 +111,7 @@ def test_edges_are_smooth():
     shares = set()
     for seed in range(10):
         mask = world._layers(attributes, world._scene(random.Random(seed)), 64)[2]
-        levels = 16 * np.asarray(mask) / 255
+        levels = np.asarray(mask) / 255 * 16
         assert abs(levels - levels.round()).max() < 0.05
         shares |= set(levels.round().ravel())
     assert world.FINER == 4 and shares == set(range(17))
