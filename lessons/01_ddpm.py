@@ -263,10 +263,9 @@ plt.show()
 print("the time of day is decided before the object, large:", comparison["decided"]["verdict"])
 
 # %% [markdown]
-# ## Few steps are hard
+# ## Few steps
 #
-# The paper never draws in fewer than a thousand steps. Here is why: ten leaps, with either variance. (Lesson 2 cures
-# it.)
+# The paper never draws in fewer than a thousand steps. **What would you expect of ten leaps, with either variance?**
 
 # %%
 few = claims.measured()["ddim_against_ddpm"]
@@ -283,8 +282,8 @@ verdict = (
 print("the better variance at 10 steps:", verdict)
 
 # %% [markdown]
-# In a leap of a hundred ticks $\beta_t$ is much larger than $\tilde\beta_t$, and what it adds at the end nobody takes
-# away again.
+# In the last of these leaps, from $t = 100$ to 0, $\beta_t$ is a thousand times $\tilde\beta_t$ (0.105 against
+# 0.0001), and what it adds there nobody takes away again.
 #
 # ## With the official weights
 #

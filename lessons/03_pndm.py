@@ -285,8 +285,8 @@ for calls in (20, 40):
     )
 
 # %% [markdown]
-# Ten calls are few for a cubic: it has been laid through four points, and the last of them is the fog. With twenty
-# the curve is resolved, and looking back pays.
+# With ten calls the cubic is laid through points that are far apart, the first of them in the fog. The plot says from
+# where on looking back pays.
 #
 # ## The claim
 #
