@@ -369,10 +369,11 @@ def with_interval(values):
 
     The others are moved so that their mean is the value. A share needs no moving; a Fréchet distance does, since a
     sample drawn from a sample has fewer different pictures and so a greater distance, which says nothing of the model.
-    No end is moved beyond all values, so that no error gets negative and no share exceeds 1.
+    But no end is moved below 0 where no value is, so that no error gets negative, nor above all values, so that no
+    share exceeds 1.
     """
     ends = values[1:].quantile(torch.tensor([0.025, 0.975], dtype=values.dtype)) - values[1:].mean() + values[0]
-    low, high = ends.clamp(values.min(), values.max())
+    low, high = ends.clamp(values.min().clamp(max=0), values.max())
     return {"value": round(values[0].item(), 6), "low": round(low.item(), 6), "high": round(high.item(), 6)}
 
 
