@@ -248,7 +248,6 @@ widgets.steps_and_quality(
 # %% tags=["nbval-check-output"]
 for measure in ("named", "frechet"):
     print(f"large, by {measure}: ", claims.verdicts(measured["ddim_against_ddpm"], measure))
-print("live, by named:", claims.verdicts(live))
 
 # %% [markdown]
 # Read the intervals before the numbers. With 20 pictures the share is known to some fifteen points up or down, so
