@@ -177,7 +177,7 @@ def pndm_pipeline(module):
 def storybook_ddpm(module):
     pictures = torch.randint(256, (2, 3, 16, 20), dtype=torch.uint8)
     recipe = module.Recipe()
-    recipe.loss(tiny_unet(), (pictures,), torch.Generator().manual_seed(0), step=recipe.restart)
+    recipe.loss(tiny_unet(), (pictures,), torch.Generator().manual_seed(0), step=recipe.restarts[0])
 
 
 @scenario("minidiff.zoo.evaluator")

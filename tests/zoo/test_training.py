@@ -1,4 +1,4 @@
-"""The loop that trained the zoo: a stop changes nothing, and a run of two parts begins its second one anew."""
+"""The loop that trained the zoo: a stop changes nothing, and a run of several parts begins each anew."""
 
 import pytest
 import torch
@@ -56,7 +56,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(tmp_path, monkeypatch)
         assert torch.equal(tensor, resumed.state_dict()[key])
 
 
-def test_the_second_part_begins_with_the_averaged_weights(tmp_path, monkeypatch):
+def test_a_part_begins_with_the_averaged_weights(tmp_path, monkeypatch):
     average, seen = training.average, []
 
     def seeing(ema, network, decay):
@@ -68,11 +68,11 @@ def test_the_second_part_begins_with_the_averaged_weights(tmp_path, monkeypatch)
     monkeypatch.setattr(
         Line, "loss", lambda self, *arguments: weights.append(arguments[0].weight.item()) or loss(self, *arguments)
     )
-    for restart in (0, 6):
-        monkeypatch.setattr(Line, "restart", restart)
+    for restarts in ((), (6,)):
+        monkeypatch.setattr(Line, "restarts", restarts)
         weights.clear(), seen.clear()
-        train(Line(), tmp_path / str(restart))
-        assert (weights[6] == seen[5]) == (restart == 6)
+        train(Line(), tmp_path / str(len(restarts)))
+        assert (weights[6] == seen[5]) == (restarts == (6,))
 
 
 def test_the_learning_rate_rises_and_falls_in_each_part():
@@ -80,5 +80,6 @@ def test_the_learning_rate_rises_and_falls_in_each_part():
     one = [learning_rate_share(recipe, step, 12) for step in range(12)]
     assert one[:4] == [pytest.approx(k / 3) for k in (1, 2, 3)] + [1]
     assert all(a > b for a, b in zip(one[3:], one[4:])) and one[-1] < 0.1
-    recipe.restart = 12
-    assert [learning_rate_share(recipe, step, 24) for step in range(24)] == one + one
+    recipe.restarts = (12, 24)
+    assert [learning_rate_share(recipe, step, 36) for step in range(36)] == 3 * one
+    assert [learning_rate_share(recipe, step, 12) for step in range(12)] == one

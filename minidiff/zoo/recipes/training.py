@@ -28,13 +28,13 @@ class TrainingRecipe(ABC):
         name: of the weights.
         seed, steps, batch_size: as usual.
         learning_rate: its peak, after `warmup` steps; from there it falls to 0 along half a cosine.
-        restart: the step at which all this begins anew from the averaged weights, for a run of two parts (SGDR,
+        restarts: the steps at which all this begins anew from the averaged weights, for a run of several parts (SGDR,
             Loshchilov & Hutter, ICLR 2017).
         ema_decay: of the moving average of the weights, which is what is kept.
     """
 
     name, seed, steps, batch_size = "", 0, 0, 64
-    learning_rate, warmup, restart, ema_decay = 1e-3, 300, 0, 0.999
+    learning_rate, warmup, restarts, ema_decay = 1e-3, 300, (), 0.999
 
     @abstractmethod
     def network(self):
@@ -86,7 +86,7 @@ def train(recipe, out, device="cpu", steps=None):
     started = saved = time.monotonic()
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=f"train {recipe.name}", mininterval=10)
     for step in bar:
-        if step and step == recipe.restart:
+        if step in recipe.restarts:
             network.load_state_dict(ema.state_dict())
             optimizer = new_optimizer()
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
@@ -114,8 +114,9 @@ def train(recipe, out, device="cpu", steps=None):
 
 
 def learning_rate_share(recipe, step, steps):
-    """Up in a line from 0 to 1, then down along half a cosine to 0: once before `restart`, and once from it on."""
-    begin, end = (0, min(recipe.restart, steps)) if step < recipe.restart else (recipe.restart, steps)
+    """Up in a line from 0 to 1, then down along half a cosine to 0: once in each part of the run."""
+    begin = max((start for start in recipe.restarts if start <= step), default=0)
+    end = min((start for start in recipe.restarts if step < start < steps), default=steps)
     passed, length = step - begin - recipe.warmup, end - begin - recipe.warmup
     return 1 + (passed + 1) / recipe.warmup if passed < 0 else 0.5 + 0.5 * math.cos(math.pi * passed / max(1, length))
 
