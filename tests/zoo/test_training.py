@@ -82,4 +82,10 @@ def test_the_learning_rate_rises_and_falls_in_each_part():
     assert all(a > b for a, b in zip(one[3:], one[4:])) and one[-1] < 0.1
     recipe.restarts = (12, 24)
     assert [learning_rate_share(recipe, step, 36) for step in range(36)] == 3 * one
-    assert [learning_rate_share(recipe, step, 12) for step in range(12)] == one
+
+
+def test_a_run_cut_short_has_the_whole_curve():
+    recipe = Line()
+    short = [learning_rate_share(recipe, step, 9) for step in range(9)]
+    recipe.restarts = (12, 24)
+    assert [learning_rate_share(recipe, step, 9) for step in range(9)] == short
