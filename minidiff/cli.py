@@ -35,7 +35,7 @@ def main(arguments=None):
     except BrokenPipeError:  # as behind `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python flushes once more and complains
         return 141
-    except (ValueError, OSError, ImportError) as error:
+    except (ValueError, OSError, ImportError, argparse.ArgumentTypeError) as error:
         print(f"minidiff {arguments.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -144,8 +144,9 @@ def load(name, weights, device):
     """The pipeline that CATALOGUE[name] describes, with the given weights or its own from the zoo."""
     import minidiff
 
-    weights = weights or CATALOGUE[name].weights
-    source = minidiff.zoo.path(weights) if weights in minidiff.zoo.names() else weights
+    source = weights or minidiff.zoo.path(CATALOGUE[name].weights)
+    if weights in minidiff.zoo.names() and not Path(weights).is_dir():  # `minidiff train` makes such a folder
+        source = minidiff.zoo.path(weights)
     return getattr(minidiff, CATALOGUE[name].pipeline).from_pretrained(source).to(device)
 
 
@@ -180,8 +181,8 @@ def generate(arguments):
     call = dict(CATALOGUE[arguments.pipeline].call)
     if arguments.steps:
         call["num_inference_steps"] = arguments.steps
-    device, out = chosen_device(arguments.device), arguments.out
-    out = out or Path(f"minidiff-{arguments.pipeline}-{arguments.seed}.png")
+    device = chosen_device(arguments.device)
+    out = arguments.out or picture_file(f"minidiff-{arguments.pipeline}-{arguments.seed}.png")
     images, seconds = draw(arguments.pipeline, arguments.weights, device, arguments.seed, arguments.batch, call)
     (images[0] if len(images) == 1 else sheet(images, size=max(images[0].size))).save(out)
     many = "1 picture" if len(images) == 1 else f"{len(images)} pictures"
@@ -219,8 +220,10 @@ def copy_unless_changed(notebook, folder):
     if target.exists() and target.read_bytes() != new:
         if not note.exists() or note.read_text() != digest(target.read_bytes()):
             return f"{target}: kept, it was changed"
-    target.write_bytes(new)
     note.write_text(digest(new))
+    whole = note.with_suffix(".new")
+    whole.write_bytes(new)
+    os.replace(whole, target)
     return f"{target}: copied"
 
 

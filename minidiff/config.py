@@ -14,6 +14,7 @@ LMSScheduler.from_config(scheduler.config)       # takes beta_start, and nothing
 import difflib
 import functools
 import inspect
+import numbers
 from collections.abc import Mapping
 
 from minidiff import files
@@ -179,14 +180,18 @@ class Configurable:
         return cls.from_config(cls.load_config(pretrained_model_name_or_path, subfolder, **hub), **changes)
 
     @classmethod
-    def needed_files(cls, repository, folder, variant=None):
-        """list of str: the names of the files in `repository` from which `load_from` loads."""
-        return [files.join(folder, cls.config_file)]
+    def described_in(cls, repository, folder):
+        """What the config file in a `files.Repository` asks for; a model is still to be filled by `read_weights`."""
+        return cls.from_config(repository.read_json(files.join(folder, cls.config_file)))
 
     @classmethod
-    def load_from(cls, repository, folder, variant=None, torch_dtype=None):
-        """Load from a `files.Repository`; a config has neither variants nor a dtype."""
-        return cls.from_config(repository.read_json(files.join(folder, cls.config_file)))
+    def weight_files(cls, repository, folder, variant=None):
+        """list of str: the names of the files in `repository` that hold weights; a scheduler has none."""
+        return []
+
+    def read_weights(self, repository, folder, variant=None, torch_dtype=None):
+        """Returns the object, filled from the files that `weight_files` names."""
+        return self
 
     def save_config(self, save_directory):
         """Write the config file into `save_directory`, which is made if need be."""
@@ -220,6 +225,17 @@ def handed_on(config):
     defaulted = config.get("_use_default_values", ())  # how a config of diffusers remembers the same
     # Keys with an underscore are remarks of the library that wrote the file; the class is the reader's to choose.
     return {key: value for key, value in config.items() if key not in defaulted and not key.startswith("_")}
+
+
+def check_one_of(argument, value, allowed):
+    if value not in allowed:
+        raise ValueError(f"{argument} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
+
+
+def check_whole(argument, value, least=1, most=None):
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < least or most and value > most:
+        upto = f"from {least} to {most}" if most else f"from {least} on"
+        raise ValueError(f"{argument} is {value!r}; allowed is a whole number {upto}")
 
 
 def refuse_left_out(cls, arguments):

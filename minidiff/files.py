@@ -15,7 +15,6 @@ import contextlib
 import errno
 import json
 import os
-import pickle
 import shutil
 import tempfile
 from pathlib import Path
@@ -39,7 +38,7 @@ class Repository:
     Raises:
         FileNotFoundError: there is no such folder or repository, or the Hub is out of reach and the cache does not
             hold it.
-        PermissionError: the repository asks for its terms to be accepted first.
+        PermissionError: the repository asks for its terms to be accepted first, or the Hub refuses the token.
     """
 
     def __init__(self, source, revision=None, cache_dir=None, token=None, local_files_only=False):
@@ -66,7 +65,7 @@ class Repository:
         from huggingface_hub import HfApi
 
         with self.clear_errors():
-            info = HfApi().model_info(self.source, revision=self.hub["revision"], token=self.hub["token"])
+            info = HfApi().model_info(self.source, revision=self.hub["revision"], timeout=10, token=self.hub["token"])
         return {file.rfilename for file in info.siblings}
 
     def cached(self, why):
@@ -86,7 +85,12 @@ class Repository:
     @contextlib.contextmanager
     def clear_errors(self):
         """Inside it the many errors of huggingface_hub become a few, which say what to do."""
-        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            HfHubHTTPError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
 
         try:
             yield
@@ -105,6 +109,9 @@ class Repository:
                 f"revision is {self.hub['revision']!r}; {self.source!r} on the Hub has none of that name"
             ) from error
         except OSError as error:
+            if isinstance(error, HfHubHTTPError) and error.response.status_code in (401, 403):
+                said = error.server_message or str(error).splitlines()[0]
+                raise PermissionError(f"the Hub refuses {self.source!r} with this token: {said}") from error
             if error.errno in DISK_ERRORS:
                 raise
             raise ConnectionError(f"the Hub cannot be reached ({error})") from error
@@ -244,7 +251,9 @@ def read_weights(path):
             tensors = safetensors.torch.load_file(path)
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:  # a broken pickle fails in more ways than one can name
         raise ValueError(f"{path} cannot be read, it may be cut off: {error}") from error
     if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
         raise ValueError(f"{path} holds something else than tensors by name")
@@ -271,19 +280,20 @@ def some(names):
 def saving(folder):
     """Write files so that a crash leaves no half ones: `with saving(folder) as new:` write into the folder `new`.
 
-    At the end of the block a new `folder` appears whole, by one rename. Into one that exists the files are moved one
-    by one, model_index.json last; other files there stay. After an exception `folder` is as it was, or holds some new
-    files whole.
+    At the end of the block a new `folder` appears whole, by one rename. Into one that exists go new subfolders, each
+    whole, then the other files one by one, model_index.json last; what else lies there stays. After an exception
+    `folder` is as it was, or holds some new files whole.
 
     Raises:
         NotADirectoryError: `folder` is a file.
     """
-    folder = Path(folder).absolute()
+    folder = Path(folder).resolve()  # beside a link there may be another file system
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"cannot save into {folder}: it is a file")
     folder.parent.mkdir(parents=True, exist_ok=True)
     # A sibling, because only within one file system is a rename a single act.
-    sibling = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    beside = folder if folder.is_mount() else folder.parent
+    sibling = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=beside))
     try:
         new = sibling / folder.name
         new.mkdir()
@@ -297,7 +307,10 @@ def saving(folder):
         if not folder.exists():
             os.rename(new, folder)
             return
-        for file in files:
+        # A new subfolder hides files of the root ("flat"), so half of one would take away what was there.
+        for subfolder in [path for path in new.iterdir() if path.is_dir() and not (folder / path.name).exists()]:
+            os.rename(subfolder, folder / subfolder.name)
+        for file in [file for file in files if file.exists()]:
             target = folder / file.relative_to(new)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(file, target)

@@ -18,6 +18,7 @@ class Hub:
     def __init__(self):
         self.repositories = {}  # id -> {revision: {file name: content}}
         self.tokens = {}  # id of a private repository -> its token
+        self.expired = set()  # tokens that are refused everywhere
         self.gated = set()  # ids of those whose files are given only to who accepted their terms, so to nobody here
         self.log = []
 
@@ -80,6 +81,8 @@ class Handler(BaseHTTPRequestHandler):
             name, _, rest = self.repository_in(path[1:])
             kind, _, rest = rest.partition("/")
             revision, _, file = rest.partition("/")
+        if self.token() in self.hub.expired:
+            return self.answer(401, headers={"X-Error-Message": "Invalid credentials in Authorization header"})
         versions = self.hub.repositories.get(name)
         if versions is None or self.hub.tokens.get(name) not in (None, self.token()):
             # The true Hub does not tell a stranger which of the two it is.

@@ -21,7 +21,13 @@ def test_help_names_every_option(command, capsys):
     with pytest.raises(SystemExit) as exit:
         main([command, "--help"])
     assert exit.value.code == 0
-    assert f"minidiff {command}" in capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
+    (commands,) = (action.choices for action in parser()._actions if action.choices)
+    for action in commands[command]._actions:
+        assert action.help or action.metavar, action
+        for option in action.option_strings:
+            assert option in said
+        assert action.help is None or (action.help % {"default": action.default}) in said
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -108,6 +109,17 @@ def test_weights_that_are_cut_off_name_the_file(tmp_path, weights, name):
 class Dangerous:
     def __reduce__(self):
         return Path.touch, (Path("touched-by-pickle"),)
+
+
+def test_a_pickle_of_old_that_is_cut_off(tmp_path, weights):
+    """Before it was a zip file; where it breaks off, many kinds of errors come."""
+    path = tmp_path / "old.bin"
+    torch.save(weights, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match="old.bin cannot be read, it may be cut off"):
+            files.read_weights(path)
 
 
 def test_a_pickle_cannot_run_code(tmp_path, monkeypatch):
@@ -251,6 +263,42 @@ def test_a_crash_at_any_step_leaves_whole_files(tmp_path, monkeypatch, exists):
             assert NEW.items() <= after.items()  # it comes last
         shutil.rmtree(parent)
     assert contents(folder) == before | NEW and steps >= 8
+
+
+def test_a_new_subfolder_appears_whole(tmp_path, monkeypatch):
+    """In a flat repository the files of the root count until there is a subfolder, so a part of one would hide them."""
+    for number in range(1, 40):
+        folder = tmp_path / str(number) / "saved"
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("flat")
+        with monkeypatch.context() as patched:
+            crash_at(patched, number)
+            try:
+                write_new(folder)
+                break
+            except OSError:
+                after = contents(folder)
+        assert "unet/config.json" in after or not (folder / "unet").exists()
+    assert contents(folder) == {"config.json": "flat"} | NEW and number > 8
+
+
+def test_a_link_leads_to_the_folder_that_is_written(tmp_path):
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "far")
+    write_new(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink() and contents(tmp_path / "far") == NEW
+    assert sorted(os.listdir(tmp_path)) == ["far", "link"]
+
+
+def test_a_mounted_folder_has_no_sibling(tmp_path, monkeypatch):
+    """What lies beside the folder is another file system then, from which nothing can be renamed into it."""
+    (tmp_path / "volume").mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda self: self.name == "volume")
+    made = []
+    true = tempfile.mkdtemp
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda **options: made.append(options["dir"]) or true(**options))
+    write_new(tmp_path / "volume")
+    assert made == [tmp_path / "volume"] and contents(tmp_path / "volume") == NEW
 
 
 def test_an_interrupt_while_writing_changes_nothing(old):

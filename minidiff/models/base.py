@@ -83,25 +83,25 @@ class Model(nn.Module, Configurable):
         """
         hub = dict(revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
         require_dtype(torch_dtype)
-        return cls.load_from(files.Repository(pretrained_model_name_or_path, **hub), subfolder, variant, torch_dtype)
+        repository = files.Repository(pretrained_model_name_or_path, **hub)
+        return cls.described_in(repository, subfolder).read_weights(repository, subfolder, variant, torch_dtype)
 
     @classmethod
-    def needed_files(cls, repository, folder, variant=None):
-        weights = repository.weight_files(folder, cls.weight_names, variant)
-        return [*super().needed_files(repository, folder), *weights]
-
-    @classmethod
-    def load_from(cls, repository, folder, variant=None, torch_dtype=None):
-        dtype = torch_dtype or torch.float32
-        config_file, *weight_files = cls.needed_files(repository, folder, variant)
-        repository.fetch([config_file, *weight_files])
+    def described_in(cls, repository, folder):
         with Uninitialised(), torch.random.fork_rng(devices=[]):  # loading must not change what a seed draws afterwards
-            model = cls.from_config(repository.read_json(config_file))
-        weights = cls.rename(repository.read_weights(weight_files))
-        refuse_misfits(model.state_dict(), weights, f"{cls.__name__} and {repository.root / weight_files[0]}")
+            return super().described_in(repository, folder)
+
+    @classmethod
+    def weight_files(cls, repository, folder, variant=None):
+        return repository.weight_files(folder, cls.weight_names, variant)
+
+    def read_weights(self, repository, folder, variant=None, torch_dtype=None):
+        dtype, names = torch_dtype or torch.float32, self.weight_files(repository, folder, variant)
+        weights = self.rename(repository.read_weights(names))
+        refuse_misfits(self.state_dict(), weights, f"{type(self).__name__} and {repository.root / names[0]}")
         floating = {key: tensor.to(dtype) if tensor.is_floating_point() else tensor for key, tensor in weights.items()}
-        model.load_state_dict(floating, assign=True)
-        return model.to(dtype).eval()  # the cast is for what no file holds, such as tables of positions
+        self.load_state_dict(floating, assign=True)
+        return self.to(dtype).eval()  # the cast is for what no file holds, such as tables of positions
 
     def write_to(self, folder):
         self.write_config(folder)

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.functional import silu
 
-from minidiff.config import configured
+from minidiff.config import check_one_of, check_whole, configured
 from minidiff.models.attention import Attention, NoAttention
 from minidiff.models.base import Model
 from minidiff.models.embeddings import TimestepEmbedding, timestep_embedding
@@ -44,7 +44,7 @@ class UNet2DModel(Model):
         freq_shift, flip_sin_to_cos: of the time embedding, see `timestep_embedding`.
         down_block_types: one name a level, fine to coarse: "DownBlock2D" or "AttnDownBlock2D".
         up_block_types: one name a level, coarse to fine: "UpBlock2D" or "AttnUpBlock2D".
-        block_out_channels: channels of each level, fine to coarse; multiples of norm_num_groups.
+        block_out_channels: channels of each level, fine to coarse; multiples of norm_num_groups, the first even.
         layers_per_block: residual blocks a level on the way down; on the way up there is one more.
         mid_block_scale_factor: the residual sums in the middle are divided by it.
         downsample_padding: 0 or 1, see `Downsample2D`.
@@ -105,6 +105,8 @@ class UNet2DModel(Model):
     ):
         super().__init__()
         down_block_types, up_block_types = map(without_prefix, (down_block_types, up_block_types))
+        check_whole("norm_num_groups", norm_num_groups)
+        check_one_of("downsample_padding", downsample_padding, (0, 1))
         check_blocks(down_block_types, up_block_types, block_out_channels, norm_num_groups, attention_head_dim)
         if act_fn not in ("silu", "swish"):  # two names of one function
             raise ValueError(f"act_fn is {act_fn!r}; only 'silu' is published and known here")
@@ -245,9 +247,11 @@ def check_input(sample, timestep, multiple):
     H, W = sample.shape[-2:]
     if H % multiple or W % multiple:
         raise ValueError(f"sample is {H} x {W}; allowed are multiples of {multiple}, since it is halved that often")
-    times = torch.as_tensor(timestep).numel()
-    if times not in (1, len(sample)):
-        raise ValueError(f"timestep has {times} entries; allowed is one, or one for each of {len(sample)} samples")
+    times = tuple(torch.as_tensor(timestep).shape)
+    if times not in ((), (1,), (len(sample),)):
+        raise ValueError(
+            f"timestep has the shape {times}; allowed is one time, or one for each of {len(sample)} samples"
+        )
 
 
 def without_prefix(block_types):
@@ -256,6 +260,10 @@ def without_prefix(block_types):
 
 
 def check_blocks(down_block_types, up_block_types, block_out_channels, groups, head_channels):
+    if block_out_channels[0] % 2:
+        raise ValueError(
+            f"block_out_channels begins with {block_out_channels[0]}; allowed is an even number of sinusoids"
+        )
     for argument, names, known in (
         ("down_block_types", down_block_types, DOWN_BLOCKS),
         ("up_block_types", up_block_types, UP_BLOCKS),

@@ -287,7 +287,7 @@ def described(target):
 
 def values_at(code, run, step):
     """({line: texts of the values that its statement computed at that step}, how many steps there were)."""
-    if isinstance(step, bool) or not isinstance(step, numbers.Integral):
+    if isinstance(step, bool) or not isinstance(step, numbers.Integral) or step < 0:
         raise ValueError(f"step is {step!r}; allowed is a whole number from 0")
     recorder = Recorder(code)
     before = sys.gettrace()
@@ -299,7 +299,7 @@ def values_at(code, run, step):
     count = max(map(len, recorder.steps.values()), default=0)
     if not count:
         raise ValueError(f"run() did not reach a paired line of {code.name}: let it call what it is to show")
-    if not 0 <= step < count:
+    if step >= count:
         raise ValueError(
             f"step is {step}; the run went through {code.name} {count} times, so allowed is 0 to {count - 1}"
         )

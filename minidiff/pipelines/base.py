@@ -10,11 +10,10 @@ from torch import nn
 
 import minidiff
 from minidiff import files
-from minidiff.config import DIFFUSERS_VERSION, argument_names, nearest, refuse_unknown
+from minidiff.config import DIFFUSERS_VERSION, argument_names, check_one_of, check_whole, nearest, refuse_unknown
 from minidiff.models.base import require_dtype
 from minidiff.noise import check_device, randn
 from minidiff.outputs import Output
-from minidiff.schedulers.base import check_one_of, check_whole
 
 # Classes that published files name by a name from before a rename.
 ALIASES = {
@@ -136,21 +135,23 @@ class DiffusionPipeline:
             for name in argument_names(cls)
             if name in index and name not in components
         }
-        present = {name: found for name, found in classes.items() if found is not None}
-        folders = {name: name if repository.has_folder(name) else None for name in present}
-        needed = [found.needed_files(repository, folders[name], variant) for name, found in present.items()]
-        repository.fetch(["model_index.json", *sum(needed, [])])
-
-        loaded = {
-            name: found.load_from(repository, folders[name], variant, torch_dtype) for name, found in present.items()
-        }
-        components = dict.fromkeys(classes) | loaded | components
+        components = classes | components
         required = [p.name for p in inspect.signature(cls).parameters.values() if p.default is p.empty]
         if absent := [name for name in required if name not in components]:
             raise ValueError(
                 f"{repository.source} has no {', '.join(absent)}, which {cls.__name__} needs; "
                 "it can be passed by that name"
             )
+
+        # First all that is small, so that a config nobody can use is refused before its weights travel.
+        present = {name: found for name, found in classes.items() if found is not None}
+        folders = {name: name if repository.has_folder(name) else None for name in present}
+        repository.fetch([files.join(folders[name], found.config_file) for name, found in present.items()])
+        made = {name: found.described_in(repository, folders[name]) for name, found in present.items()}
+        weights = [component.weight_files(repository, folders[name], variant) for name, component in made.items()]
+        repository.fetch(sum(weights, []))
+        for name, component in made.items():
+            components[name] = component.read_weights(repository, folders[name], variant, torch_dtype)
         return cls(**components)
 
     def save_pretrained(self, save_directory):
@@ -314,7 +315,7 @@ def pil_images(pixels):
 
 def refuse_names(what, names, known):
     # A string has an `in` too, of letters; it is a forgotten comma.
-    if isinstance(names, str | None) or not all(name in known for name in names):
+    if not isinstance(names, list | tuple) or not all(name in known for name in names):
         raise ValueError(f"{what}: {names!r}; allowed is a tuple or list of names out of {', '.join(known)}")
 
 
@@ -340,7 +341,7 @@ def component_class(name, entry):
         return None
     library, wanted = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
     found = public_class(wanted) if library in LIBRARIES else None
-    if not hasattr(found, "load_from"):
+    if not hasattr(found, "described_in"):
         raise ValueError(
             f"model_index.json names {json.dumps(entry)} as {name}, which minidiff does not have; "
             f"it has {', '.join(n for n in minidiff.__all__ if n.endswith(('Model', 'Scheduler')))}. "

@@ -56,8 +56,8 @@ class DDIMPipeline(DiffusionPipeline):
         """
         self.check_call(batch_size, generator, output_type)
         check_eta(eta)
-        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
+        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
 
         # DDPM Alg. 2, line 1  x_T \sim \mathcal N(0, I)
         x_t = self.start_noise((batch_size, *self.unet.sample_shape), generator, latents)  # (B, C, H, W)

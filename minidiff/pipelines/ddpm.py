@@ -6,7 +6,6 @@ Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv
 import torch
 
 from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput
-from minidiff.schedulers.ddpm import DDPMScheduler
 
 
 class DDPMPipeline(DiffusionPipeline):
@@ -14,12 +13,11 @@ class DDPMPipeline(DiffusionPipeline):
 
     Args:
         unet: predicts the noise.
-        scheduler: a DDPMScheduler; of another scheduler, such as a DDIMScheduler, a DDPMScheduler is made.
+        scheduler: a DDPMScheduler; or another whose step takes a generator, as a DDIMScheduler's does: then the walk
+            is that scheduler's, as in diffusers.
     """
 
     def __init__(self, unet, scheduler):
-        if not isinstance(scheduler, DDPMScheduler):
-            scheduler = DDPMScheduler.from_config(scheduler.config)
         self.register_modules(unet=unet, scheduler=scheduler)
 
     @torch.no_grad()
@@ -52,15 +50,15 @@ class DDPMPipeline(DiffusionPipeline):
             ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then.
         """
         self.check_call(batch_size, generator, output_type)
-        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
+        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
 
         # DDPM Alg. 2, line 1  x_T \sim \mathcal N(0, I)
         x_t = self.start_noise((batch_size, *self.unet.sample_shape), generator, latents)  # (B, C, H, W)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             eps_theta = self.unet(x_t, t).sample
-            step = self.scheduler.step(eps_theta, t, x_t, generator)
+            step = self.scheduler.step(eps_theta, t, x_t, generator=generator)
             x_t = watch(
                 i, t, latents=step.prev_sample, model_output=eps_theta, pred_original_sample=step.pred_original_sample
             )

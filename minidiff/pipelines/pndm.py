@@ -1,4 +1,4 @@
-"""Pictures out of noise in fewer steps, by a numerical method of fourth order.
+"""Pictures out of noise in fewer steps, by a method that remembers what was predicted before.
 
 Pseudo Numerical Methods for Diffusion Models on Manifolds. Liu, Ren, Lin & Zhao, ICLR 2022, arXiv:2202.09778,
 algorithm 2: the network is DDPM's.
@@ -53,8 +53,8 @@ class PNDMPipeline(DiffusionPipeline):
             ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then.
         """
         self.check_call(batch_size, generator, output_type)
-        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
+        self.scheduler.set_timesteps(num_inference_steps, device=self.device)
 
         # DDPM Alg. 2, line 1  x_T \sim \mathcal N(0, I)
         x_t = self.start_noise((batch_size, *self.unet.sample_shape), generator, latents)  # (B, C, H, W)

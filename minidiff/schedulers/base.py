@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from minidiff.config import Configurable
+from minidiff.config import Configurable, check_one_of, check_whole
 from minidiff.outputs import Output
 
 SPACINGS = ("leading", "linspace", "trailing")
@@ -181,8 +181,12 @@ class DiscreteScheduler(Scheduler):
             timesteps: t, (B,) whole numbers from 0 to T - 1.
         Returns:
             x_t, shaped like x_0.
+        Raises:
+            ValueError: a timestep is out of range.
         """
         x_0, eps, t = original_samples, noise, torch.as_tensor(timesteps).to(self.alpha_bar.device)
+        if not ((t >= 0) & (t < len(self))).all():
+            raise ValueError(f"timesteps reach from {t.min()} to {t.max()}; allowed are 0 to {len(self) - 1}")
         alpha_bar_t = self.alpha_bar[t].to(x_0.device, x_0.dtype)
         alpha_bar_t = alpha_bar_t.reshape(-1, *[1] * (x_0.ndim - 1))  # (B, 1, ...)
 
@@ -213,14 +217,3 @@ def beta_table(beta_schedule, T, beta_start, beta_end):
         # IDDPM (17)  \beta_t = \min\left(1 - \frac{f_{t+1}}{f_t}, 0.999\right)
         beta = (1 - f[1:] / f[:-1]).clamp(max=0.999)
     return beta.to(torch.get_default_dtype())
-
-
-def check_one_of(argument, value, allowed):
-    if value not in allowed:
-        raise ValueError(f"{argument} is {value!r}; allowed are {', '.join(map(repr, allowed))}")
-
-
-def check_whole(argument, value, least=1, most=None):
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least or most and value > most:
-        upto = f"from {least} to {most}" if most else f"from {least} on"
-        raise ValueError(f"{argument} is {value!r}; allowed is a whole number {upto}")

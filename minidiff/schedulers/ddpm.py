@@ -10,9 +10,9 @@ whole leap.
 
 import torch
 
-from minidiff.config import configured
+from minidiff.config import check_one_of, configured
 from minidiff.noise import randn_like
-from minidiff.schedulers.base import DiscreteScheduler, SchedulerOutput, check_one_of
+from minidiff.schedulers.base import DiscreteScheduler, SchedulerOutput
 
 
 class DDPMScheduler(DiscreteScheduler):

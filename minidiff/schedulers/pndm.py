@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import torch
 
-from minidiff.config import configured
-from minidiff.schedulers.base import DiscreteScheduler, SchedulerOutput, check_one_of
+from minidiff.config import check_one_of, configured
+from minidiff.schedulers.base import DiscreteScheduler, SchedulerOutput
 
 
 @dataclass
@@ -39,7 +39,7 @@ class PNDMScheduler(DiscreteScheduler):
         skip_prk_steps: no Runge-Kutta steps; an improved Euler step and lower orders come first instead (PLMS, as
             Stable Diffusion has it).
         set_alpha_to_one: \bar\alpha after the last step is 1; otherwise that of timestep 0, as published: see the
-            ledger, "PNDM last call". With alpha_index_shift=1 a walk ends at timestep 0's level anyway.
+            ledger, "PNDM last call". With alpha_index_shift=1 and step_to="next" a walk ends at timestep 0's anyway.
         prediction_type: what the network predicts: "epsilon" or "v_prediction".
         timestep_spacing, steps_offset: which timesteps are kept, see `spaced_timesteps`.
         step_to: "next", a step goes to the next timestep kept, as in the paper; "ratio", by T // N timesteps, as in

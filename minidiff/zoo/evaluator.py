@@ -167,6 +167,7 @@ def evaluate(images, prompts=None, *, drawings=2_000, seed=0):
             not as many as the images, or no captions of the world; drawings or seed is out of range.
     """
     pictures, size = as_pictures(images)
+    size = SIZE if size < 2 * SIZE else 2 * SIZE  # of the drawings that they are compared with
     asked = None if prompts is None else wanted(prompts, len(pictures))
     drawings = world._check_integer("drawings", drawings, range(1, 1_000_001))
     first = 1_000_000 * world._check_integer("seed", seed, range(1_000_000))
@@ -273,8 +274,8 @@ def square_root(matrix):
 
 @lru_cache(maxsize=6)
 def stream(seed, n, size, first=0):
-    """n drawings of `world.training_set`, drawn at 64 pixels if `size` is no less, (n, 3, 32, 32) uint8."""
-    drawn = world.training_set(n, seed=seed, size=SIZE if size < 2 * SIZE else 2 * SIZE, first=first)[0]
+    """n drawings of `world.training_set`, drawn at `size`, 32 or 64 pixels, (n, 3, 32, 32) uint8."""
+    drawn = world.training_set(n, seed=seed, size=size, first=first)[0]
     chunks = torch.from_numpy(drawn).permute(0, 3, 1, 2).split(1_000)
     return torch.cat([averaged_down(chunk / 255) for chunk in chunks])
 

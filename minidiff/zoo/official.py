@@ -32,7 +32,7 @@ def show(pipeline_class, repo, *, gpu=False, seed=0, columns=4, size=128, **call
     try:
         pipe = pipeline_class.from_pretrained(repo).to(device)
         pipe.set_progress_bar_config(disable=True)
-        images = pipe(**{"generator": torch.Generator().manual_seed(seed)} | call).images
+        images = pipe(**{"generator": torch.Generator().manual_seed(seed)} | call | {"output_type": "pil"}).images
     except Exception as error:  # a lesson goes on without them, whatever it was: no network, a full disk, no memory
         print(f"{repo}: not shown. {reason(error)}")
         return []

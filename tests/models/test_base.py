@@ -142,7 +142,7 @@ def test_missing_files(toy, tmp_path):
     (tmp_path / f"{WEIGHTS}.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=f"no weights: none of {WEIGHTS}.safetensors,.*there are config.json"):
         Toy.from_pretrained(tmp_path)
-    with pytest.raises(FileNotFoundError, match="has no weights: none of unet/"):
+    with pytest.raises(FileNotFoundError, match="has no file unet/config.json"):
         Toy.from_pretrained(tmp_path, subfolder="unet")
     with pytest.raises(FileNotFoundError, match="is no folder"):
         Toy.from_pretrained(tmp_path / "nowhere")

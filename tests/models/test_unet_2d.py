@@ -196,6 +196,13 @@ def test_the_gradient_is_theirs():
         ({"class_embed_type": "timestep"}, "class_embed_type is 'timestep'"),
         ({"resnet_time_scale_shift": "scale_shift"}, "resnet_time_scale_shift is 'scale_shift'"),
         ({"add_attention": False}, "add_attention is False"),
+        ({"downsample_padding": 2}, "downsample_padding is 2; allowed are 0, 1"),
+        ({"norm_num_groups": 0}, "norm_num_groups is 0; allowed is a whole number from 1 on"),
+        ({"norm_num_groups": None}, "norm_num_groups is None; allowed is a whole number"),
+        (
+            {"block_out_channels": (15, 30), "norm_num_groups": 5},
+            "block_out_channels begins with 15; allowed is",
+        ),
     ],
 )
 def test_configs_that_are_refused(config, message):
@@ -207,8 +214,9 @@ def test_input_that_does_not_fit():
     unet = UNet2DModel(**SMALL)
     with pytest.raises(ValueError, match="sample is 8 x 9; allowed are multiples of 2"):
         unet(randn(2, 3, 8, 9), 3)
-    with pytest.raises(ValueError, match="timestep has 3 entries; allowed is one, or one for each of 2 samples"):
-        unet(randn(), torch.tensor([1, 2, 3]))
+    for times in ([1, 2, 3], [[1], [2]]):
+        with pytest.raises(ValueError, match="timestep has the shape .*; allowed is one time, or one for each of 2"):
+            unet(randn(), torch.tensor(times))
 
 
 def test_a_misspelt_argument():

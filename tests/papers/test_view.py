@@ -220,6 +220,11 @@ def test_a_step_that_the_run_did_not_take(step):
         read(halve, lambda: halve(1.0, 3), step)
 
 
+def test_a_negative_step_is_refused_before_the_run():
+    with pytest.raises(ValueError, match="step is -1; allowed is a whole number from 0"):
+        read(halve, lambda: pytest.fail("it ran"), -1)
+
+
 def test_bad_runs():
     with pytest.raises(ValueError, match="step is given without run"):
         read(halve, step=1)

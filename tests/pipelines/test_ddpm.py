@@ -1,6 +1,7 @@
 """DDPMPipeline: the pictures are those of diffusers."""
 
 import pytest
+import torch
 from pictures import (
     PUBLISHED,
     REFUSED,
@@ -15,7 +16,7 @@ from pictures import (
     tiny_unet,
 )
 
-from minidiff import DDIMScheduler, DDPMPipeline, DDPMScheduler
+from minidiff import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler
 
 NAME = "DDPMPipeline"
 
@@ -90,4 +91,13 @@ def test_a_scheduler_of_ones_own_is_kept():
 
     scheduler = Quiet()
     assert DDPMPipeline(tiny_unet(), scheduler).scheduler is scheduler
-    assert type(DDPMPipeline(tiny_unet(), DDIMScheduler(beta_end=0.01)).scheduler) is DDPMScheduler
+
+
+def test_another_scheduler_draws_what_its_own_pipeline_draws():
+    pipe = DDPMPipeline(tiny_unet(), DDPMScheduler())
+    pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config)
+    drawn = [
+        one(2, torch.Generator().manual_seed(0), num_inference_steps=4, output_type="pt").images
+        for one in (pipe, DDPMPipeline(pipe.unet, pipe.scheduler), DDIMPipeline(pipe.unet, pipe.scheduler))
+    ]
+    assert torch.equal(drawn[0], drawn[2]) and torch.equal(drawn[1], drawn[2])

@@ -160,6 +160,12 @@ def test_add_noise(name, dtype, t):
     assert_close(ours.add_noise(*arguments), theirs.add_noise(*arguments), 1e-6)
 
 
+@pytest.mark.parametrize("t", ([-1, 3], [1000]))
+def test_add_noise_refuses_times_that_are_none(t):
+    with pytest.raises(ValueError, match="timesteps reach from .* to .*; allowed are 0 to 999"):
+        both("DDPMScheduler")[0].add_noise(randn(), randn(), torch.tensor(t))
+
+
 def test_add_noise_takes_a_sample_of_any_shape():
     ours, theirs = both("DDPMScheduler")
     for shape in ((2,), (2, 5), (2, 3, 4, 5, 6)):

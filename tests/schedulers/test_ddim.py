@@ -178,3 +178,13 @@ def test_the_budget_of_noise_is_never_negative(spacing, count):
     scheduler.set_timesteps(count)
     step = scheduler.step(randn(), scheduler.timesteps[0], randn(seed=1), eta=1, generator=seeded())
     assert step.prev_sample.isfinite().all() and step.prev_sample.dtype == torch.float32
+
+
+def test_the_budget_of_noise_is_negative_in_diffusers():
+    ours, theirs = both("DDIMScheduler", beta_schedule="squaredcos_cap_v2", timestep_spacing="trailing")
+    stepped = []
+    for scheduler in (ours, theirs):
+        scheduler.set_timesteps(5)
+        x, eps = randn(), randn(seed=1)
+        stepped.append(scheduler.step(eps, scheduler.timesteps[0], x, eta=1.0, generator=seeded()).prev_sample)
+    assert stepped[0].isfinite().all() and stepped[1].isnan().all()

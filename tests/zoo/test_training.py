@@ -89,3 +89,15 @@ def test_a_run_cut_short_has_the_whole_curve():
     short = [learning_rate_share(recipe, step, 9) for step in range(9)]
     recipe.restarts = (12, 24)
     assert [learning_rate_share(recipe, step, 9) for step in range(9)] == short
+
+
+def test_a_checkpoint_of_another_run_is_refused(tmp_path):
+    recipe = Line()
+    train(recipe, tmp_path, steps=6)
+    with pytest.raises(ValueError, match="is at step 6 of 6 of line, which is no beginning of 12 steps of line"):
+        train(recipe, tmp_path)
+    recipe.restarts = (6,)  # where a part begins the run may go on
+    assert train(recipe, tmp_path)[1]["steps"] == 12
+    recipe.name = "curve"
+    with pytest.raises(ValueError, match="12 of 12 of line, which is no beginning of 12 steps of curve"):
+        train(recipe, tmp_path)

@@ -70,7 +70,9 @@ def train(recipe, out, device="cpu", steps=None):
 
     Args:
         out: a folder; `checkpoint.pt` in it holds the state of the run and is written every two minutes.
-        steps: fewer or more steps than the recipe's, to try something out.
+        steps: fewer steps than the recipe's, to try something out.
+    Raises:
+        ValueError: the checkpoint in `out` is no beginning of this run.
     """
     out, steps = Path(out), steps or recipe.steps
     out.mkdir(parents=True, exist_ok=True)
@@ -80,8 +82,8 @@ def train(recipe, out, device="cpu", steps=None):
     network.to(memory_format=torch.channels_last)  # the faster layout for convolutions, on processors and GPUs alike
     new_optimizer = lambda: torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=0.01)
     optimizer = new_optimizer()
-    first, seconds, smooth = load_checkpoint(out / "checkpoint.pt", network, ema, optimizer)
-    data, steps = recipe.data(), max(steps, first)
+    first, seconds, smooth = load_checkpoint(out / "checkpoint.pt", recipe, steps, network, ema, optimizer)
+    data = recipe.data()
 
     started = saved = time.monotonic()
     bar = tqdm(range(first, steps), initial=first, total=steps, desc=f"train {recipe.name}", mininterval=10)
@@ -107,8 +109,9 @@ def train(recipe, out, device="cpu", steps=None):
         bar.set_postfix(loss=f"{smooth:.4f}", refresh=False)
         if time.monotonic() - saved > CHECKPOINT_SECONDS or step == steps - 1:
             saved = time.monotonic()
-            state = dict(step=step + 1, seconds=seconds + saved - started, smooth=smooth, network=network.state_dict())
-            save_checkpoint(out / "checkpoint.pt", state | dict(ema=ema.state_dict(), optimizer=optimizer.state_dict()))
+            state = dict(name=recipe.name, steps=steps, step=step + 1, seconds=seconds + saved - started, smooth=smooth)
+            parts = dict(network=network, ema=ema, optimizer=optimizer)
+            save_checkpoint(out / "checkpoint.pt", state | {name: part.state_dict() for name, part in parts.items()})
     run = dict(seed=recipe.seed, steps=steps, batch_size=recipe.batch_size, drawings=len(data[0]), device=str(device))
     return ema.eval(), run | dict(minutes=round((seconds + time.monotonic() - started) / 60, 1), loss=round(smooth, 5))
 
@@ -141,11 +144,22 @@ def save_checkpoint(file, state):
     os.replace(file.with_suffix(".new"), file)  # a stop in the middle leaves the old one
 
 
-def load_checkpoint(file, network, ema, optimizer):
-    """(next step, seconds trained so far, smoothed loss); (0, 0, 0) where there is no checkpoint."""
+def load_checkpoint(file, recipe, steps, network, ema, optimizer):
+    """(next step, seconds trained so far, smoothed loss); (0, 0, 0) where there is no checkpoint.
+
+    Raises:
+        ValueError: it is another recipe's, or of a run whose learning rate fell to another end than this one's. Only
+            where a part begins may a run of so many steps be prolonged.
+    """
     if not file.exists():
         return 0, 0.0, 0.0
     state = torch.load(file, weights_only=True, map_location="cpu")
+    name, of, step = (state.get(key) for key in ("name", "steps", "step"))
+    if name != recipe.name or of != steps and not (step == of and step in recipe.restarts):
+        raise ValueError(
+            f"{file} is at step {step} of {of} of {name}, which is no beginning of {steps} steps of {recipe.name}: "
+            "choose another folder, or go on as it was begun"
+        )
     network.load_state_dict(state["network"])
     ema.load_state_dict(state["ema"])
     optimizer.load_state_dict(state["optimizer"])
