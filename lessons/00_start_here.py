@@ -76,8 +76,9 @@ walk = widgets.record(pipe, generator=torch.Generator().manual_seed(7), num_infe
 widgets.scrub(walk)
 
 # %% [markdown]
-# A grey-violet nothing: the mean of all the pictures it knows. Then a sky, then a shape, then a thing. It commits to
-# large features first and to small ones last. Lesson 1 puts a number on that.
+# Nothing that one could name: coloured fog, since it has next to nothing to go by (lesson 1 says why it is coloured).
+# Then a sky, then a shape, then a thing. It commits to large features first and to small ones last. Lesson 1 puts a
+# number on that.
 #
 # ## Same seed, same picture
 #
@@ -148,7 +149,7 @@ print(ledger.entry("DDIM target"))
 # | lesson | what you can do afterwards |
 # |---|---|
 # | [1. DDPM](01_ddpm.ipynb) | derive the step from noise to picture, and train a network for it |
-# | [2. DDIM](02_ddim.ipynb) | draw in a tenth of the steps, and turn pictures back into noise |
+# | [2. DDIM](02_ddim.ipynb) | draw in a fifth of the steps, and turn pictures back into noise |
 # | [3. PNDM](03_pndm.ipynb) | follow the same curve with a better ruler, and measure how good it is |
 #
 # ## Exercises
@@ -229,8 +230,15 @@ def check_reported(f):
     x_0 = 2 * torch.tensor(bytearray(drawings[0].image.tobytes())).view(1, 32, 32, 3).permute(0, 3, 1, 2) / 255 - 1
     with torch.no_grad():
         clean, pure = f(x_0.to(device), 0), f(a.to(device), 999)
-    if clean is None:
-        return "not yet"
+        if clean is None:
+            return "not yet"
+        pipe.unet.conv_out.weight *= 2  # a network that says twice as much must be reported so, not fourfold
+        pipe.unet.conv_out.bias *= 2
+        doubled = f(a.to(device), 999)
+        pipe.unet.conv_out.weight /= 2
+        pipe.unet.conv_out.bias /= 2
+    if abs(doubled / pure - 2) > 0.01:
+        return f"no: this grows {doubled / pure:.1f}-fold where the network says twice as much"
     return f"yes: {clean:.2f} against {pure:.2f}" if clean < 0.8 < pure < 1.2 else f"no: {clean:.2f} and {pure:.2f}"
 
 

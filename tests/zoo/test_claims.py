@@ -40,7 +40,7 @@ def test_ddim_against_ddpm(pipe):
     assert all(drawn.shape == (4, 3, 32, 32) and 0 <= drawn.min() and drawn.max() <= 1 for drawn in pictures.values())
     assert all(holds(row[name]) for row in result["rows"] for name in ("named", "frechet"))
     assert result["rows"][3]["same"]["value"] == 1  # with the most steps, as with itself
-    assert set(claims.verdicts(result)) == {"DDIM 2 above DDPM 2", "DDIM 3 above DDPM 3"}
+    assert set(claims.verdicts(result)) == {"DDIM 2 better than DDPM 2", "DDIM 3 better than DDPM 3"}
     assert result["samples"] == 4 and json.loads(json.dumps(result)) == result
 
     again, same = claims.ddim_against_ddpm(pipe, samples=4, steps=(2, 3), large=(2,))
@@ -83,9 +83,11 @@ def test_encoding(pipe):
     result, pictures = claims.encoding(pipe, samples=2, steps=(2, 5))
     assert [row["steps"] for row in result["rows"]] == [2, 5] and list(pictures) == ["drawings", 2, 5]
     for row in result["rows"]:
-        assert holds(row["psnr"]) and holds(row["mse"])
+        assert all(holds(row[name]) for name in ("psnr", "mse", "lost"))
         mse = (pictures[row["steps"]] - pictures["drawings"]).square().mean().item()
         assert row["mse"]["value"] == pytest.approx(mse, abs=1e-6)
+        each = claims.squares(pictures[row["steps"]], pictures["drawings"])
+        assert row["lost"]["value"] == (each > 0.01).double().mean()  # 20 dB
 
 
 def test_with_a_perfect_network_small_steps_lead_back():
@@ -172,6 +174,21 @@ def test_verdicts(shift, less, verdict):
     values = torch.linspace(-0.5, 0.5, 101, dtype=torch.float64) + shift
     values[0] = shift
     assert claims.with_verdict(values, less_is_better=less)["verdict"] == verdict
+
+
+def test_one_picture_more_is_within_noise():
+    """A mean's interval is not moved: what rounds across 0 then would be a verdict about nothing."""
+    differences = torch.zeros(150, dtype=torch.float64)
+    differences[3] = -1
+    assert claims.with_verdict(claims.resamples(150) @ differences)["verdict"] == "within noise"
+
+
+def test_medians():
+    weights, values = claims.resamples(7, draws=30), torch.tensor([3.0, 1, 2, 9, 5, 4, 8]).double()
+    ours = claims.medians(weights, values)
+    assert ours[0] == 4
+    for row, median in zip(weights, ours, strict=True):
+        assert median == torch.repeat_interleave(values, (row * 7).round().long()).median()
 
 
 def test_errors(pipe):

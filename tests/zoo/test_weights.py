@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from minidiff import DDIMPipeline, zoo
 from minidiff.zoo import evaluator
+from minidiff.zoo.recipes import recipe
 
 MB = 2**20
 
@@ -25,6 +26,18 @@ def test_weights_are_half_precision_and_come_with_a_report(name):
     assert {"seed", "steps", "device", "minutes"} <= set(measures["run"])
     report = (zoo.path(name) / "README.md").read_text()
     assert report.startswith(f"# {name}\n") and f"| steps | {measures['run']['steps']} |" in report
+
+
+def test_storybook_ddpm_is_what_its_recipe_makes():
+    report = json.loads((zoo.path("storybook-ddpm") / "measures.json").read_text())
+    chosen = recipe("storybook-ddpm")
+    assert [report["run"][key] for key in ("seed", "steps", "batch_size")] == [
+        chosen.seed,
+        chosen.steps,
+        chosen.batch_size,
+    ]
+    claims = {name: claim for name, claim in report["measures"]["claims"].items() if name != "minutes"}
+    assert len(claims) == 5 and all(claim["samples"] >= 1_000 for claim in claims.values())
 
 
 def test_storybook_ddpm_is_good():

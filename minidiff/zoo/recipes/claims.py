@@ -30,12 +30,12 @@ from minidiff.zoo import evaluator, world
 STEPS = (10, 20, 50, 100)  # the columns of DDIM's tables
 BATCH = 100  # pictures drawn at a time
 RESAMPLES = 1000
-DRAWINGS = 200  # at most, for the reconstruction
-CURVES = 50  # at most, whose ends are looked for with many calls
+CURVES = 250  # at most, whose ends are looked for with many calls
+LOST = 20.0  # dB of PSNR; a drawing that comes back with less has become another one
 
 
 def measure(folder, samples=1000):
-    """All claims, large: under half an hour on two cores.
+    """All claims, large: an hour and a half on one core.
 
     Args:
         folder: of storybook-ddpm, or what else `DDPMPipeline.from_pretrained` takes.
@@ -49,7 +49,7 @@ def measure(folder, samples=1000):
         results = {
             "ddim_against_ddpm": ddim_against_ddpm(pipe, samples, bar=bar)[0],
             "pndm_against_ddim": pndm_against_ddim(pipe, samples, bar=bar)[0],
-            "encoding": encoding(pipe, min(samples, DRAWINGS), bar=bar)[0],
+            "encoding": encoding(pipe, samples, bar=bar)[0],
             "interpolation": interpolation(pipe, samples, bar=bar)[0],
             "coarse_to_fine": coarse_to_fine(pipe, samples, bar=bar)[0],
         }
@@ -111,8 +111,9 @@ def pndm_against_ddim(pipe, samples=1000, seed=0, bar=None):
     where DDIM clips \hat x_0 and the first timestep is N's own, (N - 1) floor(T / N); and "trailing", where nobody
     clips and all walk the same curve, from T - 1 to the end.
 
-    Args, Returns: as `ddim_against_ddpm`. "distance" is the root mean square, in levels of 255, between pictures
-        and the ends of that curve, found by the Runge-Kutta form with 100 steps, for the first `CURVES` noises.
+    Args, Returns: as `ddim_against_ddpm`. "distance" is that between a picture and the end of its curve, found by
+        the Runge-Kutta form with 100 steps: the root mean square over pixels, in levels of 255, and of that the median
+        over the first `CURVES` noises, since a walk that comes to another picture altogether would outweigh all others.
     """
     x_T = noises(pipe, samples, seed)
     pictures, against = {}, []
@@ -124,11 +125,11 @@ def pndm_against_ddim(pipe, samples=1000, seed=0, bar=None):
 
     ends = draw(sampler("F-PNDM, trailing", pipe), x_T[:CURVES], 100, seed, bar)
     weights = resamples(len(ends))
-    root = {key: (weights @ squares(drawn[: len(ends)], ends)).sqrt() for key, drawn in pictures.items()}
+    far = {key: medians(weights, 255 * squares(drawn[: len(ends)], ends).sqrt()) for key, drawn in pictures.items()}
     for row in result["rows"]:
-        row["distance"] = with_interval(255 * root[row["sampler"], row["steps"]])
+        row["distance"] = with_interval(far[row["sampler"], row["steps"]])
     for (one, other), comparison in zip(against, result["comparisons"], strict=True):
-        comparison["distance"] = with_verdict(255 * (root[one] - root[other]), less_is_better=True)
+        comparison["distance"] = with_verdict(far[one] - far[other], less_is_better=True)
     return result | {"curves": len(ends)}, pictures
 
 
@@ -138,15 +139,15 @@ def squares(a, b):
 
 
 @torch.no_grad()
-def encoding(pipe, samples=DRAWINGS, steps=STEPS, seed=0, bar=None):
+def encoding(pipe, samples=1000, steps=STEPS, seed=0, bar=None):
     r"""At \eta = 0 the noise x_T is a code of the picture: from x_0 to x_T and back again the picture stays the same,
     the more so the smaller the steps.
 
     Args:
         samples: drawings, none of which the network was trained on.
     Returns:
-        (result, pictures): rows with "psnr" in dB, its mean over drawings, and "mse", the paper's measure; pictures
-        {"drawings" or steps: (samples, 3, H, W) in [0, 1]}.
+        (result, pictures): rows with "psnr" in dB, its mean over drawings; "mse", the paper's measure; and "lost", the
+        share of drawings with less than `LOST` dB; pictures {"drawings" or steps: (samples, 3, H, W) in [0, 1]}.
     """
     x_0 = drawings(samples, pipe.unet.sample_shape[-1], seed)
     pictures, rows, weights = {"drawings": x_0 / 2 + 0.5}, [], resamples(samples)
@@ -156,19 +157,22 @@ def encoding(pipe, samples=DRAWINGS, steps=STEPS, seed=0, bar=None):
         pictures[N] = draw(sampler("DDIM, no clip", pipe), x_T, N, seed, bar)
         mse = squares(pictures[N], pictures["drawings"])  # (samples,)
         psnr = -10 * torch.log10(mse.clamp(min=1e-10))
-        rows.append({"steps": N, "psnr": with_interval(weights @ psnr), "mse": with_interval(weights @ mse)})
+        measures = {"psnr": psnr, "mse": mse, "lost": (psnr < LOST).double()}
+        rows.append({"steps": N} | {name: with_interval(weights @ values) for name, values in measures.items()})
     return {"samples": samples, "rows": rows}, pictures
 
 
 @torch.no_grad()
 def encode(unet, scheduler, x_0, steps, bar=None):
-    """x_T, (B, C, H, W), whose DDIM picture is about x_0."""
+    """x_T, (n, C, H, W), whose DDIM picture is about x_0; `BATCH` at a time."""
     scheduler.set_timesteps(steps)
-    x_t = x_0
-    for t in reversed(scheduler.timesteps):
-        x_t = scheduler.inverse_step(unet(x_t, t).sample, t, x_t).prev_sample
-        count(bar, len(x_t))
-    return x_t
+    found = []
+    for x_t in x_0.split(BATCH):
+        for t in reversed(scheduler.timesteps):
+            x_t = scheduler.inverse_step(unet(x_t, t).sample, t, x_t).prev_sample
+            count(bar, len(x_t))
+        found.append(x_t)
+    return torch.cat(found)
 
 
 def interpolation(pipe, samples=1000, steps=10, seed=0, bar=None):
@@ -331,12 +335,12 @@ def judged(looked, against):
     frechet = {key: frechet_distances(weights, said.features.double()) for key, said in looked.items()}
     rows = [
         {"sampler": name, "steps": N, "calls": calls_of(name, N)}
-        | {"named": with_interval(named[name, N]), "frechet": with_interval(frechet[name, N])}
+        | {"named": with_interval(named[name, N]), "frechet": with_interval(frechet[name, N], biased=True)}
         for name, N in looked
     ]
     comparisons = [
         {"better": list(one), "than": list(other), "named": with_verdict(named[one] - named[other])}
-        | {"frechet": with_verdict(frechet[one] - frechet[other], less_is_better=True)}
+        | {"frechet": with_verdict(frechet[one] - frechet[other], less_is_better=True, biased=True)}
         for one, other in against
     ]
     return {"samples": weights.shape[1], "rows": rows, "comparisons": comparisons}
@@ -352,6 +356,12 @@ def resamples(n, draws=RESAMPLES, seed=0):
     return torch.cat([torch.ones(1, n, dtype=torch.float64), counts]) / n
 
 
+def medians(weights, values):
+    """(rows of weights,): the median of values (n,) that weigh as each row says."""
+    order = values.argsort()
+    return values[order][(weights[:, order].cumsum(1) >= 0.5 - 1e-9).double().argmax(1)]  # the first of the largest
+
+
 def frechet_distances(weights, features):
     """(rows of weights,): `evaluator.distance_to_world` of features (n, d) that weigh as each row says, all at once."""
     network, (n, d) = evaluator.evaluator(), features.shape
@@ -364,23 +374,24 @@ def frechet_distances(weights, features):
     return ((m - m_w) ** 2).sum(1) + C.diagonal(dim1=1, dim2=2).sum(1) + C_w.trace() - 2 * trace
 
 
-def with_interval(values):
+def with_interval(values, biased=False):
     """{"value", "low", "high"} of what `resamples` gave: the sample's own value, and the middle 95 % of the others.
 
-    The others are moved so that their mean is the value. A share needs no moving; a Fréchet distance does, since a
-    sample drawn from a sample has fewer different pictures and so a greater distance, which says nothing of the model.
-    But no end is moved below 0 where no value is, so that no error gets negative, nor above all values, so that no
-    share exceeds 1.
+    A mean needs no more. A Fréchet distance is `biased`: a sample drawn from a sample has fewer different pictures and
+    so a greater distance, which says nothing of the model. So the others are moved until their mean is the value, but
+    no end below 0 where no value is, so that no distance gets negative.
     """
-    ends = values[1:].quantile(torch.tensor([0.025, 0.975], dtype=values.dtype)) - values[1:].mean() + values[0]
-    low, high = ends.clamp(values.min().clamp(max=0), values.max())
+    ends = values[1:].quantile(torch.tensor([0.025, 0.975], dtype=values.dtype))
+    if biased:
+        ends = (ends - values[1:].mean() + values[0]).clamp(min=values.min().clamp(max=0))
+    low, high = ends
     return {"value": round(values[0].item(), 6), "low": round(low.item(), 6), "high": round(high.item(), 6)}
 
 
-def with_verdict(differences, less_is_better=False):
+def with_verdict(differences, less_is_better=False, biased=False):
     """As `with_interval`, and "verdict": whether the first was better: "yes", "no", or "within noise" where the
     interval holds 0."""
-    result = with_interval(differences)
+    result = with_interval(differences, biased)
     sides = (result["high"] < 0, result["low"] > 0)
     worse, better = sides[::-1] if less_is_better else sides
     return result | {"verdict": "yes" if better else "no" if worse else "within noise"}
@@ -404,9 +415,23 @@ def table(result):
     return "\n".join(lines)
 
 
+def quality_table(quality):
+    """str: a recipe's quality in three lines, as lesson 1 prints it."""
+    named, frechet = (dict(zip(("value", "low", "high"), quality["intervals"][name])) for name in ("named", "frechet"))
+    return "\n".join(
+        [
+            f"{quality['images']} pictures, DDIM, {quality['steps']} steps, in brackets the 95 % interval",
+            f"named {spread(named, '.1f', 100)} %",
+            f"Fréchet {spread(frechet, '.2f')}; of as many true drawings {quality['frechet_floor']:.2f}",
+        ]
+    )
+
+
 def verdicts(result, measure="named"):
     """dict of str to str: what was claimed, and whether it is so: yes, no, or within noise."""
-    return {"{} {} above {} {}".format(*c["better"], *c["than"]): c[measure]["verdict"] for c in result["comparisons"]}
+    return {
+        "{} {} better than {} {}".format(*c["better"], *c["than"]): c[measure]["verdict"] for c in result["comparisons"]
+    }
 
 
 def spread(entry, form, scale=1):
@@ -421,4 +446,5 @@ SHOWN = {
     "decided": lambda entry: f"decided at t = {spread(entry, '.0f')}",
     "psnr": lambda entry: f"PSNR {spread(entry, '.1f')} dB",
     "mse": lambda entry: f"MSE {spread(entry, '.4f')}",
+    "lost": lambda entry: f"lost {spread(entry, '.1f', 100)} %",
 }
