@@ -282,12 +282,16 @@ def test_a_new_subfolder_appears_whole(tmp_path, monkeypatch):
     assert contents(folder) == {"config.json": "flat"} | NEW and number > 8
 
 
-def test_a_link_leads_to_the_folder_that_is_written(tmp_path):
-    (tmp_path / "far").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "far")
+def test_a_link_leads_to_the_folder_that_is_written(tmp_path, monkeypatch):
+    """What is written first must lie beside the folder itself: beside the link may be another file system."""
+    (tmp_path / "there" / "far").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "there" / "far")
+    made = []
+    true = tempfile.mkdtemp
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda **options: made.append(options["dir"]) or true(**options))
     write_new(tmp_path / "link")
-    assert (tmp_path / "link").is_symlink() and contents(tmp_path / "far") == NEW
-    assert sorted(os.listdir(tmp_path)) == ["far", "link"]
+    assert (tmp_path / "link").is_symlink() and contents(tmp_path / "there" / "far") == NEW
+    assert made == [tmp_path / "there"] and os.listdir(tmp_path / "there") == ["far"]
 
 
 def test_a_mounted_folder_has_no_sibling(tmp_path, monkeypatch):
