@@ -30,10 +30,15 @@ PUBLISHED = {  # scheduler_config.json of google/ddpm-cifar10-32
 }
 
 
-def tiny_unet():
+def tiny_unet(seed=0):
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.manual_seed(seed)
         return UNet2DModel(**TINY).eval()
+
+
+def same_weights(one, other):
+    one, other = one.state_dict(), other.state_dict()
+    return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
 def both_pipelines(name, config):

@@ -81,6 +81,24 @@ def test_generate_writes_the_picture_that_the_seed_names(tmp_path, monkeypatch):
     assert Image.open("minidiff-ddim-0.png").width > 3 * 32
 
 
+def test_generate_takes_a_folder_before_the_zoo(tmp_path, monkeypatch, capsys):
+    """Where `minidiff train` has written weights, these are meant, and not the zoo's of the same name."""
+    monkeypatch.chdir(tmp_path)
+    Path("storybook-ddpm").mkdir()
+    call = ["generate", "ddim", "--steps", "1", "--weights", "storybook-ddpm", "--device", "cpu"]
+    assert main(call) == 2 and "storybook-ddpm" in capsys.readouterr().err  # an empty one cannot be loaded
+    Path("storybook-ddpm").rmdir()
+    assert main(call) == 0
+
+
+def test_generate_draws_nothing_that_it_cannot_keep(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minidiff.cli.draw", lambda *arguments: pytest.fail("it drew"))
+    Path("minidiff-ddim-0.png").mkdir()
+    assert main(["generate", "ddim", "--device", "cpu"]) == 2
+    assert capsys.readouterr().err == "minidiff generate: 'minidiff-ddim-0.png' is a folder\n"
+
+
 def test_the_tour_shows_every_pipeline(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for entry in CATALOGUE.values():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hub import Hub
 from huggingface_hub import constants
+from pictures import same_weights, tiny_unet
 
 from minidiff import DDIMPipeline, DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel, files
 
@@ -16,21 +17,7 @@ WEIGHTS = "diffusion_pytorch_model"
 
 
 def small_pipeline(seed=0):
-    torch.manual_seed(seed)
-    unet = UNet2DModel(
-        sample_size=8,
-        block_out_channels=(4, 8),
-        layers_per_block=1,
-        norm_num_groups=4,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-    )
-    return DDPMPipeline(unet.eval(), DDPMScheduler(num_train_timesteps=50))
-
-
-def same(one, other):
-    weights = one.state_dict(), other.state_dict()
-    return weights[0].keys() == weights[1].keys() and all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
+    return DDPMPipeline(tiny_unet(seed), DDPMScheduler(num_train_timesteps=50))
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +56,7 @@ def hub(monkeypatch, tmp_path):
 def test_only_the_needed_files_travel(hub, saved):
     hub.add("me/small", saved)
     pipe = DiffusionPipeline.from_pretrained("me/small")
-    assert type(pipe) is DDPMPipeline and same(pipe.unet, small_pipeline().unet)
+    assert type(pipe) is DDPMPipeline and same_weights(pipe.unet, small_pipeline().unet)
     needed = ["model_index.json", "scheduler/scheduler_config.json", "unet/config.json", f"unet/{WEIGHTS}.safetensors"]
     assert hub.downloads() == needed  # no .bin beside safetensors, no variant, nothing of what nobody uses
 
@@ -94,14 +81,14 @@ def test_components_load_alone(hub, saved):
     hub.add("me/small", saved)
     assert DDPMScheduler.from_pretrained("me/small", subfolder="scheduler").config.num_train_timesteps == 50
     assert hub.downloads() == ["scheduler/scheduler_config.json"]
-    assert same(UNet2DModel.from_pretrained("me/small", subfolder="unet"), small_pipeline().unet)
+    assert same_weights(UNet2DModel.from_pretrained("me/small", subfolder="unet"), small_pipeline().unet)
 
 
 def test_pickles_where_there_is_nothing_else(hub, saved, tmp_path):
     folder = shutil.copytree(saved, tmp_path / "copy")
     (folder / "unet" / f"{WEIGHTS}.safetensors").unlink()
     hub.add("me/small", folder)
-    assert same(DDPMPipeline.from_pretrained("me/small").unet, small_pipeline().unet)
+    assert same_weights(DDPMPipeline.from_pretrained("me/small").unet, small_pipeline().unet)
     assert f"unet/{WEIGHTS}.bin" in hub.downloads()
 
 
@@ -113,7 +100,7 @@ def test_a_flat_repository(hub, tmp_path):
     for name in ("unet", "scheduler"):
         shutil.rmtree(tmp_path / "flat" / name)
     hub.add("me/flat", tmp_path / "flat")
-    assert same(DiffusionPipeline.from_pretrained("me/flat").unet, pipe.unet)
+    assert same_weights(DiffusionPipeline.from_pretrained("me/flat").unet, pipe.unet)
     assert hub.downloads() == ["config.json", f"{WEIGHTS}.safetensors", "model_index.json", "scheduler_config.json"]
 
 
@@ -128,7 +115,7 @@ def test_shards_travel_with_their_index(hub, saved, tmp_path):
     weight_map = {key: names[i % 2] for i, key in enumerate(keys)}
     files.write_json(folder / "unet" / f"{WEIGHTS}.safetensors.index.json", {"weight_map": weight_map})
     hub.add("me/sharded", folder)
-    assert same(DDPMPipeline.from_pretrained("me/sharded").unet, unet)
+    assert same_weights(DDPMPipeline.from_pretrained("me/sharded").unet, unet)
     wanted = [f"unet/{name}" for name in (*names, f"{WEIGHTS}.safetensors.index.json")]
     assert [name for name in hub.downloads() if WEIGHTS in name] == wanted
 
@@ -140,7 +127,7 @@ def test_variant(hub, saved):
         f"unet/{WEIGHTS}.fp16.safetensors" in hub.downloads() and f"unet/{WEIGHTS}.safetensors" not in hub.downloads()
     )
     assert pipe.dtype == torch.float32  # whatever the file holds
-    assert same(pipe.unet, small_pipeline().unet.half().float())
+    assert same_weights(pipe.unet, small_pipeline().unet.half().float())
     with pytest.raises(FileNotFoundError, match=rf"unet/{WEIGHTS}\.bf16\.safetensors"):
         DDPMPipeline.from_pretrained("me/small", variant="bf16")
 
@@ -151,8 +138,8 @@ def test_revision(hub, saved, tmp_path):
     (tmp_path / "newer" / "unet" / f"{WEIGHTS}.safetensors").unlink()  # other names than those in main
     torch.save(small_pipeline(seed=1).unet.state_dict(), tmp_path / "newer" / "unet" / f"{WEIGHTS}.bin")
     hub.add("me/small", tmp_path / "newer", revision="v2")
-    assert same(DDPMPipeline.from_pretrained("me/small", revision="v2").unet, small_pipeline(seed=1).unet)
-    assert same(DDPMPipeline.from_pretrained("me/small").unet, small_pipeline().unet)
+    assert same_weights(DDPMPipeline.from_pretrained("me/small", revision="v2").unet, small_pipeline(seed=1).unet)
+    assert same_weights(DDPMPipeline.from_pretrained("me/small").unet, small_pipeline().unet)
     with pytest.raises(FileNotFoundError, match="revision is 'v3'; 'me/small' on the Hub has none"):
         DDPMPipeline.from_pretrained("me/small", revision="v3")
 
@@ -161,7 +148,7 @@ def test_private_repository(hub, saved):
     hub.add("me/secret", saved, token="hf_right")
     with pytest.raises(FileNotFoundError, match="'me/secret'.*private one pass token"):
         DDPMPipeline.from_pretrained("me/secret")
-    assert same(DDPMPipeline.from_pretrained("me/secret", token="hf_right").unet, small_pipeline().unet)
+    assert same_weights(DDPMPipeline.from_pretrained("me/secret", token="hf_right").unet, small_pipeline().unet)
 
 
 @pytest.mark.parametrize("cached", (False, True))
@@ -215,9 +202,9 @@ def test_without_a_network_the_cache_is_used(hub, saved, monkeypatch):
     hub.add("me/small", saved)
     DDPMPipeline.from_pretrained("me/small")
     hub.log.clear()
-    assert same(DDPMPipeline.from_pretrained("me/small", local_files_only=True).unet, small_pipeline().unet)
+    assert same_weights(DDPMPipeline.from_pretrained("me/small", local_files_only=True).unet, small_pipeline().unet)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert same(DDPMPipeline.from_pretrained("me/small").unet, small_pipeline().unet)
+    assert same_weights(DDPMPipeline.from_pretrained("me/small").unet, small_pipeline().unet)
     assert hub.log == []
     with pytest.raises(FileNotFoundError, match="'me/other' is no folder here and not in the cache.*Try again with a"):
         DDPMPipeline.from_pretrained("me/other")
@@ -227,7 +214,7 @@ def test_when_the_server_is_down_the_cache_is_used(hub, saved):
     hub.add("me/small", saved)
     DDPMPipeline.from_pretrained("me/small")
     hub.stop()
-    assert same(DDPMPipeline.from_pretrained("me/small").unet, small_pipeline().unet)
+    assert same_weights(DDPMPipeline.from_pretrained("me/small").unet, small_pipeline().unet)
     with pytest.raises(FileNotFoundError, match="me/other.*the Hub cannot be reached"):
         DDPMPipeline.from_pretrained("me/other")
     with pytest.raises(FileNotFoundError, match="fp16.*the cache of earlier downloads lacks it"):

@@ -136,8 +136,7 @@ class DiffusionPipeline:
             if name in index and name not in components
         }
         components = classes | components
-        required = [p.name for p in inspect.signature(cls).parameters.values() if p.default is p.empty]
-        if absent := [name for name in required if name not in components]:
+        if absent := [name for name in required_names(cls) if name not in components]:
             raise ValueError(
                 f"{repository.source} has no {', '.join(absent)}, which {cls.__name__} needs; "
                 "it can be passed by that name"
@@ -205,8 +204,13 @@ class DiffusionPipeline:
             num_inference_steps: may stay out where the scheduler's `set_timesteps` comes next and checks it.
             output_types: what this pipeline allows.
         Raises:
-            ValueError: names the argument, its value and what is allowed.
+            ValueError: names the argument, its value and what is allowed; or a component that is absent.
         """
+        for name in required_names(type(self)):
+            if getattr(self, name, self) is None:
+                raise ValueError(
+                    f"{name} is None, and {type(self).__name__} draws nothing without; it can be passed by that name"
+                )
         check_whole("batch_size", batch_size)
         check_whole("num_inference_steps", num_inference_steps)
         check_one_of("output_type", output_type, output_types)
@@ -288,6 +292,12 @@ class DiffusionPipeline:
             return x
         pixels = x.cpu().permute(0, 2, 3, 1).float().numpy()  # (B, H, W, C)
         return pixels if output_type == "np" else pil_images(pixels)
+
+
+def required_names(cls):
+    """The names of the components that a pipeline's constructor cannot do without."""
+    parameters = inspect.signature(cls).parameters.values()
+    return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
 def with_near_names(call):

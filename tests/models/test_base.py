@@ -5,6 +5,8 @@ import json
 import diffusers
 import pytest
 import torch
+from against import randn
+from pictures import same_weights, tiny_unet
 from torch import nn
 
 from minidiff import UNet2DModel, files
@@ -38,24 +40,6 @@ class Queries(Toy):
         self.attentions = nn.ModuleList([nn.ModuleDict({"query": nn.Linear(2, 2)})])
 
 
-def small_unet(seed=0):
-    torch.manual_seed(seed)
-    return UNet2DModel(
-        sample_size=8,
-        block_out_channels=(4, 8),
-        layers_per_block=1,
-        norm_num_groups=4,
-        attention_head_dim=None,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-    ).eval()
-
-
-def same(one, other):
-    weights = one.state_dict(), other.state_dict()
-    return weights[0].keys() == weights[1].keys() and all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
-
-
 @pytest.fixture
 def toy(tmp_path):
     torch.manual_seed(0)
@@ -71,7 +55,7 @@ def toy(tmp_path):
 def test_save_and_load(toy, tmp_path):
     toy.train()
     again = Toy.from_pretrained(tmp_path)
-    assert same(toy, again) and again.config.width == 4
+    assert same_weights(toy, again) and again.config.width == 4
     assert not again.training and all(parameter.requires_grad for parameter in again.parameters())
     assert torch.equal(again.positions, torch.tensor([0, 0.5, 1, 1.5]))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", f"{WEIGHTS}.safetensors"]
@@ -157,7 +141,7 @@ def test_saving_over_shards_leaves_nothing_that_contradicts(toy, tmp_path):
 def test_a_class_keeps_old_names_if_it_wants(tmp_path):
     queries = Queries()
     queries.save_pretrained(tmp_path)
-    assert same(Queries.from_pretrained(tmp_path), queries)
+    assert same_weights(Queries.from_pretrained(tmp_path), queries)
 
 
 # -- old names
@@ -254,48 +238,48 @@ def folder(tmp_path):
 
 
 def test_old_files(folder):
-    unet = small_unet()
+    unet = tiny_unet()
     torch.save(old_weights(unet), folder / f"{WEIGHTS}.bin")
     again = UNet2DModel.from_pretrained(folder)
-    assert same(again, unet)
-    x = torch.randn(2, 3, 8, 8)
+    assert same_weights(again, unet)
+    x = randn()  # (2, 3, 8, 8)
     assert torch.equal(again(x, 3).sample, unet(x, 3).sample)
     again.save_pretrained(folder)  # now with today's names, which go before the pickle
     assert json.loads((folder / "config.json").read_text())["block_out_channels"] == [4, 8]
-    assert same(UNet2DModel.from_pretrained(folder), unet)
+    assert same_weights(UNet2DModel.from_pretrained(folder), unet)
 
 
 @pytest.mark.parametrize("ending", ["bin", "safetensors"])
 @pytest.mark.parametrize("variant", [None, "fp16"])
 def test_shards(folder, ending, variant):
-    unet = small_unet().half().float()
+    unet = tiny_unet().half().float()
     sharded(folder, unet.half().state_dict() if variant else unet.state_dict(), ending, variant)
-    assert same(UNet2DModel.from_pretrained(folder, variant=variant), unet.float())
+    assert same_weights(UNet2DModel.from_pretrained(folder, variant=variant), unet.float())
 
 
 def test_variant(folder):
-    unet = small_unet()
+    unet = tiny_unet()
     unet.save_pretrained(folder)
     (folder / f"{WEIGHTS}.safetensors").rename(folder / f"{WEIGHTS}.fp16.safetensors")
-    assert same(UNet2DModel.from_pretrained(folder, variant="fp16"), unet)
+    assert same_weights(UNet2DModel.from_pretrained(folder, variant="fp16"), unet)
     with pytest.raises(FileNotFoundError, match="has no weights"):
         UNet2DModel.from_pretrained(folder)
 
 
 def test_our_files_in_diffusers(tmp_path):
-    unet = small_unet()
+    unet = tiny_unet()
     unet.save_pretrained(tmp_path)
     theirs, report = diffusers.UNet2DModel.from_pretrained(tmp_path, output_loading_info=True)
     assert not any(report.values())
-    x = torch.randn(2, 3, 8, 8)
+    x = randn()  # (2, 3, 8, 8)
     torch.testing.assert_close(theirs(x, 7).sample, unet(x, 7).sample, rtol=1e-5, atol=1e-6)
 
 
 def test_diffusers_files_here(tmp_path):
-    unet = small_unet()
+    unet = tiny_unet()
     unet.save_pretrained(tmp_path / "ours")
     theirs = diffusers.UNet2DModel.from_pretrained(tmp_path / "ours")
-    x = torch.randn(2, 3, 8, 8)
+    x = randn()  # (2, 3, 8, 8)
     for name, options in {
         "plain": {},
         "pickle": dict(safe_serialization=False),
@@ -305,6 +289,6 @@ def test_diffusers_files_here(tmp_path):
     }.items():
         theirs.save_pretrained(tmp_path / name, **options)
         again = UNet2DModel.from_pretrained(tmp_path / name, variant=options.get("variant"))
-        assert same(again, unet), name
+        assert same_weights(again, unet), name
         assert torch.equal(again(x, 7).sample, unet(x, 7).sample)
     assert len(list((tmp_path / "both").glob("*.safetensors"))) > 1

@@ -8,9 +8,11 @@ import diffusers
 import numpy as np
 import pytest
 import torch
+from against import seeded
+from pictures import same_weights, tiny_unet
 
 import minidiff
-from minidiff import DDPMPipeline, DDPMScheduler, DiffusionPipeline, UNet2DModel, files
+from minidiff import DDPMPipeline, DDPMScheduler, DiffusionPipeline, files
 from minidiff.pipelines.base import ImagePipelineOutput
 
 WEIGHTS = "diffusion_pytorch_model"
@@ -19,8 +21,8 @@ WEIGHTS = "diffusion_pytorch_model"
 class CopiedPipeline(DiffusionPipeline):
     """A user's own, whose network may be absent."""
 
-    def __init__(self, scheduler, unet=None):
-        self.register_modules(unet=unet, scheduler=scheduler)
+    def __init__(self, scheduler, unet=None, **others):
+        self.register_modules(unet=unet, scheduler=scheduler, **others)
 
     @torch.no_grad()
     def __call__(self, *, callback=None, names=("latents",), also=False):
@@ -37,21 +39,9 @@ class CopiedPipeline(DiffusionPipeline):
         return x_t, prompt_embeds
 
 
-def make_unet(seed=0):
-    torch.manual_seed(seed)
-    return UNet2DModel(
-        sample_size=8,
-        block_out_channels=(4, 8),
-        layers_per_block=1,
-        norm_num_groups=4,
-        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
-        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
-    ).eval()
-
-
 @pytest.fixture
 def pipe():
-    pipe = DDPMPipeline(make_unet(), DDPMScheduler(num_train_timesteps=50))
+    pipe = DDPMPipeline(tiny_unet(), DDPMScheduler(num_train_timesteps=50))
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -60,15 +50,6 @@ def pipe():
 def saved(pipe, tmp_path):
     pipe.save_pretrained(tmp_path / "saved")
     return tmp_path / "saved"
-
-
-def same(one, other):
-    weights = one.state_dict(), other.state_dict()
-    return weights[0].keys() == weights[1].keys() and all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])
-
-
-def seeded(seed=0):
-    return torch.Generator().manual_seed(seed)
 
 
 # -- components
@@ -106,7 +87,7 @@ def test_what_is_left_out_says_so(pipe, name):
 
 
 def test_pipelines_can_be_copied(pipe):
-    assert same(copy.deepcopy(pipe).unet, pipe.unet)
+    assert same_weights(copy.deepcopy(pipe).unet, pipe.unet)
 
 
 # -- loading and saving
@@ -120,7 +101,7 @@ def test_save_and_load(pipe, saved):
         "scheduler": ["diffusers", "DDPMScheduler"],
     }
     for again in (DiffusionPipeline.from_pretrained(saved), DDPMPipeline.from_pretrained(str(saved))):
-        assert type(again) is DDPMPipeline and same(again.unet, pipe.unet) and not again.unet.training
+        assert type(again) is DDPMPipeline and same_weights(again.unet, pipe.unet) and not again.unet.training
         assert type(again.scheduler) is DDPMScheduler
         assert again.scheduler.config == pipe.scheduler.config
 
@@ -128,7 +109,7 @@ def test_save_and_load(pipe, saved):
 @pytest.mark.parametrize("name", ["DDIMPipeline", "PNDMPipeline"])
 def test_another_class_takes_the_same_files(saved, pipe, name, tmp_path):
     again = getattr(minidiff, name).from_pretrained(saved)
-    assert type(again).__name__ == name and same(again.unet, pipe.unet)
+    assert type(again).__name__ == name and same_weights(again.unet, pipe.unet)
     assert type(again.scheduler).__name__ == name.replace("Pipeline", "Scheduler")
     assert again.scheduler.config.num_train_timesteps == 50
     again.save_pretrained(saved)
@@ -149,13 +130,13 @@ def test_flat_layout(pipe, tmp_path):
     pipe.unet.save_pretrained(tmp_path)
     pipe.scheduler.save_pretrained(tmp_path)
     again = DiffusionPipeline.from_pretrained(tmp_path)
-    assert same(again.unet, pipe.unet) and again.scheduler.config == pipe.scheduler.config
-    make_unet(seed=1).save_pretrained(tmp_path / "unet")  # a folder of the component's name goes first
-    assert same(DiffusionPipeline.from_pretrained(tmp_path).unet, make_unet(seed=1))
+    assert same_weights(again.unet, pipe.unet) and again.scheduler.config == pipe.scheduler.config
+    tiny_unet(seed=1).save_pretrained(tmp_path / "unet")  # a folder of the component's name goes first
+    assert same_weights(DiffusionPipeline.from_pretrained(tmp_path).unet, tiny_unet(seed=1))
 
 
 def test_components_that_are_passed(saved):
-    unet = make_unet(seed=1)
+    unet = tiny_unet(seed=1)
     shutil.rmtree(saved / "unet")  # nobody looks for it
     assert DDPMPipeline.from_pretrained(saved, unet=unet).unet is unet
     with pytest.raises(TypeError, match="DDPMPipeline has no argument 'unett'; did you mean 'unet'"):
@@ -163,10 +144,10 @@ def test_components_that_are_passed(saved):
 
 
 def test_a_pipeline_of_ones_own(tmp_path):
-    own = CopiedPipeline(DDPMScheduler(num_train_timesteps=9), make_unet())
+    own = CopiedPipeline(DDPMScheduler(num_train_timesteps=9), tiny_unet())
     own.save_pretrained(tmp_path / "own")
     again = DiffusionPipeline.from_pretrained(tmp_path / "own")
-    assert type(again) is CopiedPipeline and same(again.unet, own.unet)
+    assert type(again) is CopiedPipeline and same_weights(again.unet, own.unet)
     assert CopiedPipeline.from_pretrained(tmp_path / "own", unet=None).unet is None
     own.unet = None
     own.save_pretrained(tmp_path / "own")
@@ -174,6 +155,12 @@ def test_a_pipeline_of_ones_own(tmp_path):
     assert DiffusionPipeline.from_pretrained(tmp_path / "own").unet is None
     CopiedPipeline(None).save_pretrained(tmp_path / "own")  # null is there, though it is nothing
     assert DiffusionPipeline.from_pretrained(tmp_path / "own").scheduler is None
+
+
+def test_nothing_is_drawn_without_a_network(saved):
+    pipe = DDPMPipeline.from_pretrained(saved, unet=None)
+    with pytest.raises(ValueError, match="unet is None, and DDPMPipeline draws nothing without"):
+        pipe(num_inference_steps=2)
 
 
 def write_index(folder, **entries):
@@ -188,7 +175,7 @@ def write_index(folder, **entries):
 )
 def test_names_of_earlier_years(saved, pipe, entry):
     write_index(saved, unet=entry)
-    assert same(DiffusionPipeline.from_pretrained(saved).unet, pipe.unet)
+    assert same_weights(DiffusionPipeline.from_pretrained(saved).unet, pipe.unet)
 
 
 @pytest.mark.parametrize(
@@ -251,7 +238,7 @@ def test_diffusers_reads_ours_and_we_read_theirs(tmp_path, saved, name):
     assert type(theirs).__name__ == name
     theirs.save_pretrained(tmp_path / "theirs")
     again = DiffusionPipeline.from_pretrained(tmp_path / "theirs")
-    assert type(again) is type(ours) and same(again.unet, ours.unet)
+    assert type(again) is type(ours) and same_weights(again.unet, ours.unet)
     assert again.scheduler.config == ours.scheduler.config
     pictures = []
     for pipe in (ours, again, theirs):
