@@ -323,8 +323,8 @@ for measure in ("named", "frechet"):
 # The change from one thing to the next is not a crossfade: it happens at one place of the way, or at a few. Half way
 # the chord is shorter by a factor of 0.7, so the network is shown too little noise, and one would expect rubbish. The
 # large measurement does not see any: on the chord even more pictures are named, and by the Fréchet distance the two
-# cannot be told apart. This network forgives too little noise, which leads it to plainer pictures; too much noise is
-# another matter (try `1.3 * circle`). The paper walks along the circle and does not say what the chord would do.
+# cannot be told apart. This network forgives too little noise; too much is another matter (try `1.3 * circle`). The
+# paper walks along the circle and does not say what the chord would do.
 #
 # ## Claim 3: there and back
 #

@@ -2,7 +2,7 @@ r"""storybook-ddpm: the UNet that predicts the noise in 32x32 drawings, for DDPM
 
 Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239, algorithm 1, with two
 changes. The times of a batch are stratified, one from each of B equal parts of 0 ... T - 1, which makes the loss less
-noisy and changes nothing in its mean. And after the first of the training's three parts a time t is weighted by
+noisy and changes nothing in its mean. And after the first of the training's four parts a time t is weighted by
 sqrt((1 - alpha-bar_t) / alpha-bar_t): the weight of Perception Prioritized Training of Diffusion Models (Choi, Lee,
 Shin, Kim, Kim & Yoon, CVPR 2022, arXiv:2204.00227) at k = 0 and gamma = 1/2. Unweighted, nearly all of the loss comes
 from times at which a drawing is all but clean, and the network learns last what decides between day and night: at
@@ -23,8 +23,8 @@ from minidiff.zoo.recipes.training import TrainingRecipe
 
 
 class Recipe(TrainingRecipe):
-    name, seed, steps, batch_size = "storybook-ddpm", 0, 40_000, 32
-    learning_rate, warmup, restarts, ema_decay = 1.5e-3, 500, (14_000, 28_000), 0.9993
+    name, seed, steps, batch_size = "storybook-ddpm", 0, 49_000, 32
+    learning_rate, warmup, restarts, ema_decay = 1.5e-3, 500, (14_000, 28_000, 40_000), 0.9993
     drawings = 50_000
 
     def __init__(self):
