@@ -20,6 +20,9 @@ start here:
 
 
 class Parser(argparse.ArgumentParser):
+    def __init__(self, **options):
+        super().__init__(allow_abbrev=False, **options)  # half an option is a misspelt one
+
     def error(self, message):
         """One line, exit status 2."""
         self.exit(2, f"{self.prog}: {message}\n")
@@ -102,14 +105,14 @@ def add_device(sub):
 
 
 def positive(text):
-    value = int(text) if text.isdigit() else 0
+    value = int(text) if text.isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
     return value
 
 
 def seed(text):
-    if not text.isdigit() or int(text) >= 2**64:
+    if not text.isdecimal() or int(text) >= 2**64:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to 2^64 - 1")
     return int(text)
 

@@ -104,8 +104,14 @@ class UNet2DModel(Model):
         norm_eps=1e-5,
     ):
         super().__init__()
+        for argument in ("down_block_types", "up_block_types", "block_out_channels"):
+            check_levels(argument, self.config[argument])
         down_block_types, up_block_types = map(without_prefix, (down_block_types, up_block_types))
-        check_whole("norm_num_groups", norm_num_groups)
+        counts = dict(in_channels=in_channels, out_channels=out_channels, layers_per_block=layers_per_block)
+        for argument, count in (counts | dict(norm_num_groups=norm_num_groups)).items():
+            check_whole(argument, count)
+        if attention_head_dim is not None:
+            check_whole("attention_head_dim", attention_head_dim)
         check_one_of("downsample_padding", downsample_padding, (0, 1))
         check_blocks(down_block_types, up_block_types, block_out_channels, norm_num_groups, attention_head_dim)
         if act_fn not in ("silu", "swish"):  # two names of one function
@@ -159,9 +165,9 @@ class UNet2DModel(Model):
         Returns:
             `UNet2DOutput`, or the tuple `(sample,)`.
         Raises:
-            ValueError: H or W is no such multiple, or there are neither one nor B times.
+            ValueError: the sample has other channels, H or W is no such multiple, or there are neither one nor B times.
         """
-        check_input(sample, timestep, 2 ** (len(self.down_blocks) - 1))
+        check_input(sample, timestep, self.config.in_channels, halvings=len(self.down_blocks) - 1)
         t = torch.as_tensor(timestep, device=sample.device).expand(len(sample))  # (B,)
         e = timestep_embedding(t, self.conv_in.out_channels, self.config.flip_sin_to_cos, self.config.freq_shift)
         temb = self.time_embedding(e.to(sample.dtype))  # (B, 4 C[0])
@@ -243,15 +249,25 @@ class UpBlock(nn.Module):
         return h
 
 
-def check_input(sample, timestep, multiple):
-    H, W = sample.shape[-2:]
+def check_input(sample, timestep, channels, halvings):
+    if sample.ndim != 4 or sample.shape[1] != channels:
+        raise ValueError(f"sample has the shape {tuple(sample.shape)}; allowed is (B, {channels}, H, W)")
+    H, W = sample.shape[2:]
+    multiple = 2**halvings
     if H % multiple or W % multiple:
-        raise ValueError(f"sample is {H} x {W}; allowed are multiples of {multiple}, since it is halved that often")
+        raise ValueError(
+            f"sample is {H} x {W}; allowed are multiples of {multiple}, since it is halved {halvings} times"
+        )
     times = tuple(torch.as_tensor(timestep).shape)
     if times not in ((), (1,), (len(sample),)):
         raise ValueError(
             f"timestep has the shape {times}; allowed is one time, or one for each of {len(sample)} samples"
         )
+
+
+def check_levels(argument, values):
+    if not isinstance(values, tuple) or not values:  # a list arrives as a tuple
+        raise ValueError(f"{argument} is {values!r}; allowed is a list with an entry for each level")
 
 
 def without_prefix(block_types):
@@ -260,6 +276,8 @@ def without_prefix(block_types):
 
 
 def check_blocks(down_block_types, up_block_types, block_out_channels, groups, head_channels):
+    for c in block_out_channels:
+        check_whole("an entry of block_out_channels", c)
     if block_out_channels[0] % 2:
         raise ValueError(
             f"block_out_channels begins with {block_out_channels[0]}; allowed is an even number of sinusoids"

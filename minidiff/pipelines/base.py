@@ -197,11 +197,10 @@ class DiffusionPipeline:
 
     # -- what a loop needs
 
-    def check_call(self, batch_size, generator, output_type, num_inference_steps=1, output_types=("pil", "np", "pt")):
+    def check_call(self, batch_size, generator, output_type, output_types=("pil", "np", "pt")):
         """Refuse bad arguments of a call before any work is done.
 
         Args:
-            num_inference_steps: may stay out where the scheduler's `set_timesteps` comes next and checks it.
             output_types: what this pipeline allows.
         Raises:
             ValueError: names the argument, its value and what is allowed; or a component that is absent.
@@ -212,7 +211,6 @@ class DiffusionPipeline:
                     f"{name} is None, and {type(self).__name__} draws nothing without; it can be passed by that name"
                 )
         check_whole("batch_size", batch_size)
-        check_whole("num_inference_steps", num_inference_steps)
         check_one_of("output_type", output_type, output_types)
         if isinstance(generator, list | tuple) and len(generator) != batch_size:
             raise ValueError(f"generator is a list of {len(generator)}; allowed is one a sample, so {batch_size}")

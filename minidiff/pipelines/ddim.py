@@ -19,7 +19,9 @@ class DDIMPipeline(DiffusionPipeline):
     """
 
     def __init__(self, unet, scheduler):
-        self.register_modules(unet=unet, scheduler=DDIMScheduler.from_config(scheduler.config))
+        if scheduler is not None:  # a call refuses an absent one
+            scheduler = DDIMScheduler.from_config(scheduler)
+        self.register_modules(unet=unet, scheduler=scheduler)
 
     @torch.no_grad()
     def __call__(

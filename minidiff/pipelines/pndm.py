@@ -20,7 +20,9 @@ class PNDMPipeline(DiffusionPipeline):
     """
 
     def __init__(self, unet, scheduler):
-        self.register_modules(unet=unet, scheduler=PNDMScheduler.from_config(scheduler.config))
+        if scheduler is not None:  # a call refuses an absent one
+            scheduler = PNDMScheduler.from_config(scheduler)
+        self.register_modules(unet=unet, scheduler=scheduler)
 
     @torch.no_grad()
     def __call__(

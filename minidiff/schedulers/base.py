@@ -8,6 +8,7 @@ a clean picture and falls towards 0.
 """
 
 import math
+import numbers
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,12 +66,14 @@ class DiscreteScheduler(Scheduler):
         check_whole("steps_offset", config.steps_offset, least=0)
         check_one_of("timestep_spacing", config.timestep_spacing, SPACINGS)
         if config.trained_betas is not None:
+            check_numbers("trained_betas", config.trained_betas)
             beta = torch.tensor(config.trained_betas, dtype=torch.get_default_dtype())
             if beta.shape != (config.num_train_timesteps,):
                 raise ValueError(
                     f"trained_betas has {beta.numel()} entries; allowed are num_train_timesteps={len(self)}"
                 )
         else:
+            check_numbers("beta_start and beta_end", (config.beta_start, config.beta_end))
             beta = beta_table(config.beta_schedule, config.num_train_timesteps, config.beta_start, config.beta_end)
         if not ((beta > 0) & (beta < 1)).all():
             raise ValueError(
@@ -100,7 +103,7 @@ class DiscreteScheduler(Scheduler):
     def spaced_timesteps(self, num_inference_steps):
         """N of the T timesteps, from noise to picture: an int64 array.
 
-        Lin et al. 2024, arXiv:2305.08891, table 2. "leading" ends at the offset and misses the noisiest timesteps,
+        Lin et al. 2023, arXiv:2305.08891, table 2. "leading" ends at the offset and misses the noisiest timesteps,
         "trailing" starts at T - 1, "linspace" has both ends.
         Raises:
             ValueError: `num_inference_steps` is no whole number from 1 to T, or the offset leads past the table.
@@ -182,9 +185,13 @@ class DiscreteScheduler(Scheduler):
         Returns:
             x_t, shaped like x_0.
         Raises:
-            ValueError: a timestep is out of range.
+            ValueError: a timestep is out of range or no whole number, or there are neither one nor B.
         """
         x_0, eps, t = original_samples, noise, torch.as_tensor(timesteps).to(self.alpha_bar.device)
+        if t.is_floating_point() or t.shape not in ((), (1,), (len(x_0),)):
+            raise ValueError(
+                f"timesteps is {t.dtype} of shape {tuple(t.shape)}; allowed are whole numbers, one or {len(x_0)}"
+            )
         if not ((t >= 0) & (t < len(self))).all():
             raise ValueError(f"timesteps reach from {t.min()} to {t.max()}; allowed are 0 to {len(self) - 1}")
         alpha_bar_t = self.alpha_bar[t].to(x_0.device, x_0.dtype)
@@ -193,6 +200,11 @@ class DiscreteScheduler(Scheduler):
         # DDPM (4)  x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \epsilon
         x_t = alpha_bar_t**0.5 * x_0 + (1 - alpha_bar_t) ** 0.5 * eps
         return x_t
+
+
+def check_numbers(argument, values):
+    if not isinstance(values, tuple) or not all(isinstance(value, numbers.Real) for value in values):
+        raise ValueError(f"{argument}: {values!r}; allowed are numbers")
 
 
 def beta_table(beta_schedule, T, beta_start, beta_end):

@@ -84,8 +84,9 @@ class PNDMScheduler(DiscreteScheduler):
         t = self.spaced_timesteps(N).tolist()
         if t[0] + self.config.alpha_index_shift >= T:
             raise ValueError(
-                f"alpha_index_shift=1 moves timestep {t[0]} past {T - 1}, the last: "
-                f"take fewer num_inference_steps than {N}"
+                f"alpha_index_shift=1 moves timestep {t[0]}, the first of num_inference_steps={N} with "
+                f"timestep_spacing={self.config.timestep_spacing!r}, past {T - 1}, the last; allowed is 'leading' with "
+                f"fewer than {T} steps"
             )
         if not self.config.skip_prk_steps and not 4 <= N <= T // 2:
             raise ValueError(

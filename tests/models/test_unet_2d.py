@@ -199,6 +199,15 @@ def test_the_gradient_is_theirs():
         ({"downsample_padding": 2}, "downsample_padding is 2; allowed are 0, 1"),
         ({"norm_num_groups": 0}, "norm_num_groups is 0; allowed is a whole number from 1 on"),
         ({"norm_num_groups": None}, "norm_num_groups is None; allowed is a whole number"),
+        ({"layers_per_block": "2"}, "layers_per_block is '2'; allowed is a whole number from 1 on"),
+        ({"layers_per_block": -1}, "layers_per_block is -1"),
+        ({"in_channels": 0}, "in_channels is 0"),
+        ({"out_channels": 1.5}, "out_channels is 1.5"),
+        ({"attention_head_dim": -4}, "attention_head_dim is -4"),
+        ({"block_out_channels": 8}, "block_out_channels is 8; allowed is a list with an entry for each level"),
+        ({"block_out_channels": (8, "16")}, "block_out_channels is '16'; allowed is a whole number"),
+        ({"down_block_types": None}, "down_block_types is None; allowed is a list"),
+        ({"up_block_types": ()}, r"up_block_types is \(\); allowed is a list"),
         (
             {"block_out_channels": (15, 30), "norm_num_groups": 5},
             "block_out_channels begins with 15; allowed is",
@@ -212,8 +221,11 @@ def test_configs_that_are_refused(config, message):
 
 def test_input_that_does_not_fit():
     unet = UNet2DModel(**SMALL)
-    with pytest.raises(ValueError, match="sample is 8 x 9; allowed are multiples of 2"):
+    with pytest.raises(ValueError, match="sample is 8 x 9; allowed are multiples of 2, since it is halved 1 times"):
         unet(randn(2, 3, 8, 9), 3)
+    for shape in ((3, 8, 8), (2, 4, 8, 8)):
+        with pytest.raises(ValueError, match=r"sample has the shape .*; allowed is \(B, 3, H, W\)"):
+            unet(randn(*shape), 3)
     for times in ([1, 2, 3], [[1], [2]]):
         with pytest.raises(ValueError, match="timestep has the shape .*; allowed is one time, or one for each of 2"):
             unet(randn(), torch.tensor(times))

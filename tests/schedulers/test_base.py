@@ -140,6 +140,9 @@ def test_counts_that_are_refused(name, count):
         ({"beta_end": 1.5}, "the betas reach from 0.0001 to 1.5; allowed are values between 0 and 1"),
         ({"beta_start": 0.0}, "the betas reach from 0 to 0.02"),
         ({"beta_end": float("nan")}, "the betas reach from"),
+        ({"beta_end": None}, r"beta_start and beta_end: \(0.0001, None\); allowed are numbers"),
+        ({"trained_betas": "x"}, "trained_betas: 'x'; allowed are numbers"),
+        ({"trained_betas": [0.1, "x"]}, "trained_betas: .*; allowed are numbers"),
         ({"steps_offset": -1}, "steps_offset is -1; allowed is a whole number from 0 on"),
         ({"steps_offset": 0.5}, "steps_offset is 0.5; allowed is a whole number from 0 on"),
         ({"thresholding": True}, "thresholding is True, a feature of diffusers that minidiff leaves out"),
@@ -163,6 +166,12 @@ def test_add_noise(name, dtype, t):
 @pytest.mark.parametrize("t", ([-1, 3], [1000]))
 def test_add_noise_refuses_times_that_are_none(t):
     with pytest.raises(ValueError, match="timesteps reach from .* to .*; allowed are 0 to 999"):
+        both("DDPMScheduler")[0].add_noise(randn(), randn(), torch.tensor(t))
+
+
+@pytest.mark.parametrize("t", ([1.5, 3.0], [1, 2, 3], [[1], [2]]))
+def test_add_noise_refuses_times_of_another_type_or_number(t):
+    with pytest.raises(ValueError, match="timesteps is .* of shape .*; allowed are whole numbers, one or 2"):
         both("DDPMScheduler")[0].add_noise(randn(), randn(), torch.tensor(t))
 
 
