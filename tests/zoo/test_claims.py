@@ -49,6 +49,28 @@ def test_ddim_against_ddpm(pipe):
     assert other != result
 
 
+def test_no_two_walks_share_their_noises(pipe):
+    x_T = claims.noises(pipe, 4, seed=0)
+    drawn = [torch.randn(x_T.shape, generator=claims.on_the_way(*of)) for of in ((0, 2, 0), (0, 3, 0), (0, 2, 4))]
+    for k, one in enumerate([x_T, *drawn]):
+        for other in drawn[k:]:
+            assert torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1].abs() < 0.1
+
+
+def test_the_noises_on_the_way_are_not_where_the_walk_begins(pipe, monkeypatch):
+    met, step = [], DDPMScheduler.step
+
+    def meeting(self, model_output, timestep, sample, generator):
+        met.append(torch.randn(sample.shape, generator=torch.Generator().set_state(generator.get_state())))
+        return step(self, model_output, timestep, sample, generator=generator)
+
+    monkeypatch.setattr(DDPMScheduler, "step", meeting)
+    claims.ddim_against_ddpm(pipe, samples=4, steps=(2, 3), large=())
+    claims.coarse_to_fine(pipe, samples=4, steps=4)
+    x_T = claims.noises(pipe, 4, seed=0)
+    assert len(met) == 2 + 3 + 4 and len({tuple(noise.flatten().tolist()) for noise in [x_T, *met]}) == 10
+
+
 def test_pndm_against_ddim(pipe, monkeypatch):
     monkeypatch.setattr(claims, "CURVES", 2)
     plan = {("DDIM", 10, 10), ("PLMS", 9, 10), ("DDIM", 19, 19), ("F-PNDM", 10, 19)}

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from minidiff.zoo.recipes import training
+from minidiff.zoo.recipes.muon import Muon
 from minidiff.zoo.recipes.training import TrainingRecipe, learning_rate_share, train
 
 
@@ -29,11 +30,19 @@ class Line(TrainingRecipe):
     measure = save
 
 
+class TwoOptimizers(Line):
+    """As `Line`, with Muon for its matrix."""
+
+    def optimizers(self, network, step):
+        return [Muon([network.weight], 0.1), torch.optim.AdamW([network.bias], 0.02)]
+
+
 class Stop(Exception):
     pass
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(tmp_path, monkeypatch):
+@pytest.mark.parametrize("Line", [Line, TwoOptimizers])
+def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(tmp_path, monkeypatch, Line):
     whole, run = train(Line(), tmp_path / "whole")
     assert run["steps"] == 12 and run["drawings"] == 50
 
@@ -82,6 +91,28 @@ def test_the_learning_rate_rises_and_falls_in_each_part():
     assert all(a > b for a, b in zip(one[3:], one[4:])) and one[-1] < 0.1
     recipe.restarts = (12, 24)
     assert [learning_rate_share(recipe, step, 36) for step in range(36)] == 3 * one
+
+
+def test_each_optimizer_has_the_peak_that_it_was_made_with(tmp_path, monkeypatch):
+    rates, loss = [], Line.loss
+    made = []
+
+    def optimizers(self, network, step):
+        made[:] = [torch.optim.SGD([network.weight], 0.1), torch.optim.SGD([network.bias], 0.2 if step < 6 else 0.4)]
+        return made
+
+    monkeypatch.setattr(Line, "optimizers", optimizers)
+    monkeypatch.setattr(Line, "restarts", (6,))
+
+    def looking(self, *arguments):
+        rates.append([group["lr"] for optimizer in made for group in optimizer.param_groups])
+        return loss(self, *arguments)
+
+    monkeypatch.setattr(Line, "loss", looking)
+    train(Line(), tmp_path)
+    shares = [learning_rate_share(Line(), step, 12) for step in range(12)]
+    wanted = [[0.1 * share, (0.2 if step < 6 else 0.4) * share] for step, share in enumerate(shares)]
+    assert rates == [pytest.approx(pair) for pair in wanted]
 
 
 def test_a_run_cut_short_has_the_whole_curve():

@@ -211,13 +211,13 @@ def coarse_to_fine(pipe, samples=1000, steps=50, seed=0, bar=None):
     said = []  # for each batch and attribute the answers, (steps, B)
     for first in range(0, samples, BATCH):
         latents, guesses = x_T[first : first + BATCH], []
-        generator = torch.Generator().manual_seed(1000 * seed + first)
+        generator = on_the_way(seed, steps, first)
         names = ("pred_original_sample",)
         ddpm(len(latents), generator, steps, "pt", latents=latents, callback_on_step_end=keep,
              callback_on_step_end_tensor_inputs=names)  # fmt: skip
         looked = [evaluator.look(evaluator.as_pictures(guess)[0]) for guess in guesses]
         said.append({name: torch.stack([look[name].argmax(1) for look in looked]) for name in world.ATTRIBUTES})
-    t = torch.cat([ddpm.scheduler.timesteps.cpu(), torch.zeros(1, dtype=torch.long)]).double()
+    t = ddpm.scheduler.timesteps.cpu().double()
     decided, weights = {}, resamples(samples)
     for name in world.ATTRIBUTES:
         answers = torch.cat([batch[name] for batch in said], dim=1)  # (steps, samples)
@@ -295,13 +295,23 @@ def draw(pipe, x_T, steps, seed=0, bar=None):
         latents = x_T[first : first + BATCH]
         pictures += pipe(
             batch_size=len(latents),
-            generator=torch.Generator().manual_seed(1000 * seed + first),  # DDPM's noises on the way
+            generator=on_the_way(seed, steps, first),
             num_inference_steps=steps,
             output_type="pt",
             latents=latents,
             callback_on_step_end=counted,
         ).images.cpu()
     return torch.stack(pictures)
+
+
+def on_the_way(*numbers):
+    """A CPU generator for the noises between x_T and the picture, with a seed mixed from all of `numbers`.
+
+    So no two batches or numbers of steps share their noises, and none of them is x_T itself: `noises` takes its seed as
+    it is.
+    """
+    (mixed,) = np.random.SeedSequence(numbers).generate_state(1)
+    return torch.Generator().manual_seed(int(mixed))
 
 
 def images(pictures):

@@ -2,11 +2,14 @@ r"""storybook-ddpm: the UNet that predicts the noise in 32x32 drawings, for DDPM
 
 Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239, algorithm 1, with two
 changes. The times of a batch are stratified, one from each of B equal parts of 0 ... T - 1, which makes the loss less
-noisy and changes nothing in its mean. And after the first of the training's four parts a time t is weighted by
+noisy and changes nothing in its mean. And after the first of the training's six parts a time t is weighted by
 sqrt((1 - alpha-bar_t) / alpha-bar_t): the weight of Perception Prioritized Training of Diffusion Models (Choi, Lee,
 Shin, Kim, Kim & Yoon, CVPR 2022, arXiv:2204.00227) at k = 0 and gamma = 1/2. Unweighted, nearly all of the loss comes
 from times at which a drawing is all but clean, and the network learns last what decides between day and night: at
 t = 900 the noise is x_t but for one part in sixty. So weighted, every time adds about as much to the loss as any other.
+
+The last two parts move the hidden weights by Muon instead of AdamW, which had come to a stand: its last part, of 9,000
+steps, had lowered the loss by less than 2 %; 7,000 steps of Muon lowered it by 7 %.
 """
 
 import torch
@@ -19,12 +22,13 @@ from minidiff.schedulers.ddpm import DDPMScheduler
 from minidiff.zoo import world
 from minidiff.zoo.evaluator import evaluate
 from minidiff.zoo.recipes import claims
+from minidiff.zoo.recipes.muon import Muon
 from minidiff.zoo.recipes.training import TrainingRecipe
 
 
 class Recipe(TrainingRecipe):
-    name, seed, steps, batch_size = "storybook-ddpm", 0, 49_000, 32
-    learning_rate, warmup, restarts, ema_decay = 1.5e-3, 500, (14_000, 28_000, 40_000), 0.9993
+    name, seed, steps, batch_size = "storybook-ddpm", 0, 62_000, 32
+    learning_rate, warmup, restarts, ema_decay = 1.5e-3, 500, (14_000, 28_000, 40_000, 49_000, 56_000), 0.9993
     drawings = 50_000
 
     def __init__(self):
@@ -47,6 +51,14 @@ class Recipe(TrainingRecipe):
             norm_num_groups=8,
             norm_eps=1e-6,
         )
+
+    def optimizers(self, network, step):
+        if step < self.restarts[3]:
+            return super().optimizers(network, step)
+        weights, eta = dict(network.named_parameters()), 1e-3
+        hidden = [name for name, W in weights.items() if W.ndim > 1 and not name.startswith(("conv_in.", "conv_out."))]
+        muon = Muon([weights.pop(name) for name in hidden], eta)
+        return [muon, torch.optim.AdamW(weights.values(), eta, betas=(0.9, 0.99), weight_decay=0.01)]
 
     def data(self):
         pixels, _ = world.training_set(self.drawings, seed=self.seed, size=32)

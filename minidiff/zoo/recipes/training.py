@@ -50,6 +50,13 @@ class TrainingRecipe(ABC):
         random.
         """
 
+    def optimizers(self, network, step):
+        """A list of optimizers that share out the network's weights, for the part of the run that `step` is in.
+
+        The learning rates that they are made with are the peaks.
+        """
+        return [torch.optim.AdamW(network.parameters(), self.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)]
+
     @abstractmethod
     def save(self, network, folder):
         """Write the trained weights to `folder`, float16."""
@@ -80,9 +87,7 @@ def train(recipe, out, device="cpu", steps=None):
     network = recipe.network().to(device).train()
     ema = deepcopy(network).requires_grad_(False)
     network.to(memory_format=torch.channels_last)  # the faster layout for convolutions, on processors and GPUs alike
-    new_optimizer = lambda: torch.optim.AdamW(network.parameters(), betas=(0.9, 0.99), weight_decay=0.01)
-    optimizer = new_optimizer()
-    first, seconds, smooth = load_checkpoint(out / "checkpoint.pt", recipe, steps, network, ema, optimizer)
+    first, seconds, smooth, optimizers = load_checkpoint(out / "checkpoint.pt", recipe, steps, network, ema)
     data = recipe.data()
 
     started = saved = time.monotonic()
@@ -90,19 +95,20 @@ def train(recipe, out, device="cpu", steps=None):
     for step in bar:
         if step in recipe.restarts:
             network.load_state_dict(ema.state_dict())
-            optimizer = new_optimizer()
+            optimizers = recipe.optimizers(network, step)
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + step)
         rows = torch.randint(len(data[0]), (recipe.batch_size,), generator=generator)
         batch = [column[rows].to(device) for column in data]
 
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * learning_rate_share(recipe, step, steps)
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = group.setdefault("peak", group["lr"]) * learning_rate_share(recipe, step, steps)
         with half_precision(device):
             loss = recipe.loss(network, batch, generator, step)
-        optimizer.zero_grad(set_to_none=True)
+        network.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         average(ema, network, min(recipe.ema_decay, (1 + step) / (10 + step)))
 
         smooth = 0.99 * smooth + 0.01 * loss.item() if step else loss.item()
@@ -110,8 +116,9 @@ def train(recipe, out, device="cpu", steps=None):
         if time.monotonic() - saved > CHECKPOINT_SECONDS or step == steps - 1:
             saved = time.monotonic()
             state = dict(name=recipe.name, steps=steps, step=step + 1, seconds=seconds + saved - started, smooth=smooth)
-            parts = dict(network=network, ema=ema, optimizer=optimizer)
-            save_checkpoint(out / "checkpoint.pt", state | {name: part.state_dict() for name, part in parts.items()})
+            state |= dict(network=network.state_dict(), ema=ema.state_dict())
+            state["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
+            save_checkpoint(out / "checkpoint.pt", state)
     run = dict(seed=recipe.seed, steps=steps, batch_size=recipe.batch_size, drawings=len(data[0]), device=str(device))
     return ema.eval(), run | dict(minutes=round((seconds + time.monotonic() - started) / 60, 1), loss=round(smooth, 5))
 
@@ -144,15 +151,15 @@ def save_checkpoint(file, state):
     os.replace(file.with_suffix(".new"), file)  # a stop in the middle leaves the old one
 
 
-def load_checkpoint(file, recipe, steps, network, ema, optimizer):
-    """(next step, seconds trained so far, smoothed loss); (0, 0, 0) where there is no checkpoint.
+def load_checkpoint(file, recipe, steps, network, ema):
+    """(next step, seconds trained so far, smoothed loss, optimizers); the first three 0 where there is no checkpoint.
 
     Raises:
         ValueError: it is another recipe's, or of a run whose learning rate fell to another end than this one's. Only
             where a part begins may a run of so many steps be prolonged.
     """
     if not file.exists():
-        return 0, 0.0, 0.0
+        return 0, 0.0, 0.0, recipe.optimizers(network, 0)
     state = torch.load(file, weights_only=True, map_location="cpu")
     name, of, step = (state.get(key) for key in ("name", "steps", "step"))
     if name != recipe.name or of != steps and not (step == of and step in recipe.restarts):
@@ -162,8 +169,11 @@ def load_checkpoint(file, recipe, steps, network, ema, optimizer):
         )
     network.load_state_dict(state["network"])
     ema.load_state_dict(state["ema"])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["step"], state["seconds"], state["smooth"]
+    optimizers = recipe.optimizers(network, step)
+    if step not in recipe.restarts:  # where a part begins they begin anew
+        for optimizer, its_state in zip(optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(its_state)
+    return step, state["seconds"], state["smooth"], optimizers
 
 
 def finish(recipe, out, device="cpu", steps=None):
