@@ -88,9 +88,11 @@ def parser():
     sub = command("ledger", ledger, "where paper, original code and diffusers disagree")
     sub.add_argument("name", nargs="?", metavar="NAME", help="one entry only")
 
-    sub = command("train", train, "train the zoo's weights again; goes on where a stopped run left off")
+    sub = command(
+        "train", train, "train the zoo's weights again, and measure them; goes on where a stopped run left off"
+    )
     sub.add_argument("name", metavar="NAME", help="such as storybook-ddpm")
-    sub.add_argument("--steps", type=positive, metavar="N", help="fewer steps, to try it out")
+    sub.add_argument("--steps", type=positive, metavar="N", help="fewer steps, to try it out, without measuring")
     add_device(sub)
     sub.add_argument("--out", type=Path, metavar="FOLDER", help="default ./NAME")
     return top
@@ -254,5 +256,5 @@ def train(arguments):
 
     chosen = recipe(arguments.name)
     out = arguments.out or Path(arguments.name)
-    finish(chosen, out, chosen_device(arguments.device), arguments.steps)
-    print(f"The weights are in {out}.")
+    measures = finish(chosen, out, chosen_device(arguments.device), arguments.steps)
+    print(f"The weights are in {out}" + ("." if measures else f", not measured after fewer than {chosen.steps} steps."))

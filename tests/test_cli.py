@@ -181,7 +181,7 @@ def test_a_gated_repository_gets_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err == "minidiff generate: it is gated\n"
 
 
-def test_train_writes_measured_weights_into_a_folder_of_their_name(tmp_path, monkeypatch):
+def test_train_writes_measured_weights_into_a_folder_of_their_name(tmp_path, monkeypatch, capsys):
     from minidiff import DDIMPipeline, UNet2DModel
     from minidiff.zoo.recipes import claims
     from minidiff.zoo.recipes.storybook_ddpm import Recipe
@@ -191,12 +191,20 @@ def test_train_writes_measured_weights_into_a_folder_of_their_name(tmp_path, mon
     blocks = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Recipe, "drawings", 60)
+    monkeypatch.setattr(Recipe, "steps", 2)
     monkeypatch.setattr(Recipe, "network", lambda self: UNet2DModel(**sizes, **blocks))
     monkeypatch.setattr(Recipe, "quality", lambda self, folder: quality(self, folder, samples=100, steps=2))
     result = {"samples": 2, "rows": [{"steps": 10, "psnr": {"value": 20.0, "low": 19.0, "high": 21.0}}]}
     monkeypatch.setattr(claims, "measure", lambda folder: {"encoding": result, "minutes": 0.1})
 
-    assert main(["train", "storybook-ddpm", "--steps", "2", "--device", "cpu"]) == 0
+    assert main(["train", "storybook-ddpm", "--steps", "1", "--out", "tried", "--device", "cpu"]) == 0
+    assert capsys.readouterr().out == "The weights are in tried, not measured after fewer than 2 steps.\n"
+    assert not (tmp_path / "tried" / "measures.json").exists()
+    assert main(["train", "storybook-ddpm", "--steps", "3", "--device", "cpu"]) == 2
+    assert "steps is 3; allowed is a whole number from 1 to 2" in capsys.readouterr().err
+    assert not (tmp_path / "storybook-ddpm").exists()
+
+    assert main(["train", "storybook-ddpm", "--device", "cpu"]) == 0
     folder = tmp_path / "storybook-ddpm"
     assert DDIMPipeline.from_pretrained(folder).unet.config.block_out_channels == (4, 8)
     measures = json.loads((folder / "measures.json").read_text())

@@ -355,7 +355,8 @@ def test_a_recipe_trains_saves_measures_and_reports(tmp_path, monkeypatch):
         recipe.Recipe, "measure", lambda self, folder: {"named, rubbish": {"torn": [0.5, 0.4, 0.625]}, "n": 3}
     )
     monkeypatch.setattr(recipe, "drawn", lambda n, seed: (torch.rand(40, 3, 32, 32), None))
-    measures = finish(zoo.recipes.recipe("evaluator"), tmp_path, steps=2)
+    monkeypatch.setattr(recipe.Recipe, "steps", 2)
+    measures = finish(zoo.recipes.recipe("evaluator"), tmp_path)
     assert measures["n"] == 3
     written = json.loads((tmp_path / "measures.json").read_text())
     assert written["measures"] == measures and written["run"]["steps"] == 2 and written["run"]["seed"] == 0

@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 
 from minidiff import DDIMPipeline, zoo
 from minidiff.zoo import evaluator
-from minidiff.zoo.recipes import recipe
+from minidiff.zoo.recipes import recipe, training
 
 MB = 2**20
 
@@ -19,13 +19,14 @@ def test_weights_are_small():
 
 
 @pytest.mark.parametrize("name", zoo.names())
-def test_weights_are_half_precision_and_come_with_a_report(name):
+def test_weights_are_half_precision_and_come_with_a_report(name, tmp_path):
     files = list(zoo.path(name).rglob("*.safetensors"))
     assert files and {tensor.dtype for file in files for tensor in load_file(file).values()} == {torch.float16}
     measures = json.loads((zoo.path(name) / "measures.json").read_text())
     assert {"seed", "steps", "device", "minutes"} <= set(measures["run"])
-    report = (zoo.path(name) / "README.md").read_text()
-    assert report.startswith(f"# {name}\n") and f"| steps | {measures['run']['steps']} |" in report
+    training.write_report(tmp_path, recipe(name), **measures)
+    for file in ("README.md", "measures.json"):
+        assert (zoo.path(name) / file).read_text(encoding="utf-8") == (tmp_path / file).read_text(encoding="utf-8")
 
 
 def test_storybook_ddpm_is_what_its_recipe_makes():
@@ -47,6 +48,7 @@ def test_storybook_ddpm_is_good():
     assert quality["named"] >= 0.9
     for attribute in ("object", "colour", "time"):
         assert 0.6 <= quality["evenness"][attribute]["least"] <= quality["evenness"][attribute]["most"] <= 1.6
+    assert quality["frechet"] <= 4 * quality["frechet_floor"]
     assert quality["nearest"] >= 0.9 * quality["nearest_floor"]
 
 

@@ -35,7 +35,7 @@ LOST = 20.0  # dB of PSNR; a drawing that comes back with less has become anothe
 
 
 def measure(folder, samples=1000):
-    """All claims, large: an hour and a half on one core.
+    """All claims, large: two to three hours on one core.
 
     Args:
         folder: of storybook-ddpm, or what else `DDPMPipeline.from_pretrained` takes.

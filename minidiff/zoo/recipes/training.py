@@ -68,7 +68,7 @@ class TrainingRecipe(ABC):
     def described(self, measures):
         """`measures` in Markdown, for people."""
         rows = [f"| {key} | {value} |" for key, value in flat(measures)]
-        return "\n".join(["Behind a share, in brackets, its 95 % interval.", "", "| | |", "|---|---|", *rows])
+        return "\n".join(["In brackets, where there are any, 95 % intervals.", "", "| | |", "|---|---|", *rows])
 
 
 def train(recipe, out, device="cpu", steps=None):
@@ -77,11 +77,15 @@ def train(recipe, out, device="cpu", steps=None):
 
     Args:
         out: a folder; `checkpoint.pt` in it holds the state of the run and is written every two minutes.
-        steps: fewer steps than the recipe's, to try something out.
+        steps: at most the recipe's; fewer of them to try something out.
     Raises:
-        ValueError: the checkpoint in `out` is no beginning of this run.
+        ValueError: more steps, or the checkpoint in `out` is no beginning of this run.
     """
     out, steps = Path(out), steps or recipe.steps
+    if steps > recipe.steps:
+        raise ValueError(
+            f"steps is {steps}; allowed is a whole number from 1 to {recipe.steps}, as many as the recipe has"
+        )
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     network = recipe.network().to(device).train()
@@ -177,12 +181,15 @@ def load_checkpoint(file, recipe, steps, network, ema):
 
 
 def finish(recipe, out, device="cpu", steps=None):
-    """Train, save the weights in `out`, measure them and write a report beside them. Returns the measures.
+    """Train, save the weights in `out`, and after all of the recipe's steps measure them and write a report beside
+    them. Returns the measures; None after fewer steps.
 
     Arguments as for `train`. The checkpoint stays in `out`: who starts again measures again, without training.
     """
     network, run = train(recipe, out, device, steps)
     recipe.save(network, Path(out))
+    if run["steps"] < recipe.steps:
+        return None
     measures = recipe.measure(Path(out))
     write_report(Path(out), recipe, run, measures)
     return measures
