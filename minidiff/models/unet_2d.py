@@ -107,9 +107,8 @@ class UNet2DModel(Model):
         for argument in ("down_block_types", "up_block_types", "block_out_channels"):
             check_levels(argument, self.config[argument])
         down_block_types, up_block_types = map(without_prefix, (down_block_types, up_block_types))
-        counts = dict(in_channels=in_channels, out_channels=out_channels, layers_per_block=layers_per_block)
-        for argument, count in (counts | dict(norm_num_groups=norm_num_groups)).items():
-            check_whole(argument, count)
+        for argument in ("in_channels", "out_channels", "layers_per_block", "norm_num_groups"):
+            check_whole(argument, self.config[argument])
         if attention_head_dim is not None:
             check_whole("attention_head_dim", attention_head_dim)
         check_one_of("downsample_padding", downsample_padding, (0, 1))

@@ -3,6 +3,8 @@
 Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv:2006.11239, algorithm 2.
 """
 
+from inspect import signature
+
 import torch
 
 from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput
@@ -15,9 +17,17 @@ class DDPMPipeline(DiffusionPipeline):
         unet: predicts the noise.
         scheduler: a DDPMScheduler; or another whose step takes a generator, as a DDIMScheduler's does: then the walk
             is that scheduler's, as in diffusers.
+    Raises:
+        ValueError: the scheduler has no such step.
     """
 
     def __init__(self, unet, scheduler):
+        step = getattr(scheduler, "step", lambda: None)
+        if scheduler is not None and "generator" not in signature(step).parameters:  # a call refuses an absent one
+            raise ValueError(
+                f"scheduler is a {type(scheduler).__name__}, which has no step that takes a generator; allowed is a "
+                "DDPMScheduler, or another that has one"
+            )
         self.register_modules(unet=unet, scheduler=scheduler)
 
     @torch.no_grad()

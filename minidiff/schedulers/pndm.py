@@ -85,8 +85,8 @@ class PNDMScheduler(DiscreteScheduler):
         if t[0] + self.config.alpha_index_shift >= T:
             raise ValueError(
                 f"alpha_index_shift=1 moves timestep {t[0]}, the first of num_inference_steps={N} with "
-                f"timestep_spacing={self.config.timestep_spacing!r}, past {T - 1}, the last; allowed is 'leading' with "
-                f"fewer than {T} steps"
+                f"timestep_spacing={self.config.timestep_spacing!r}, past {T - 1}, the last; allowed are walks "
+                f"that begin before it, such as those of 'leading' with steps_offset=0 and fewer than {T} steps"
             )
         if not self.config.skip_prk_steps and not 4 <= N <= T // 2:
             raise ValueError(

@@ -16,7 +16,7 @@ from pictures import (
     tiny_unet,
 )
 
-from minidiff import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler
+from minidiff import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, PNDMScheduler
 
 NAME = "DDPMPipeline"
 
@@ -91,6 +91,12 @@ def test_a_scheduler_of_ones_own_is_kept():
 
     scheduler = Quiet()
     assert DDPMPipeline(tiny_unet(), scheduler).scheduler is scheduler
+
+
+@pytest.mark.parametrize("other", [PNDMScheduler(), torch.nn.Identity()])
+def test_a_scheduler_whose_step_takes_no_generator_is_refused(other):
+    with pytest.raises(ValueError, match=f"scheduler is a {type(other).__name__}, which has no step that takes a"):
+        DDPMPipeline(tiny_unet(), other)
 
 
 def test_another_scheduler_draws_what_its_own_pipeline_draws():

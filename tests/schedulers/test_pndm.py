@@ -155,8 +155,12 @@ def test_configs_that_are_refused():
         ((argument, value),) = config.items()
         with pytest.raises(ValueError, match=f"{argument} is {value!r}; allowed are"):
             PNDMScheduler(**config)
-    with pytest.raises(ValueError, match="alpha_index_shift=1 moves timestep 999, .* allowed is 'leading'"):
-        PNDMScheduler(alpha_index_shift=1, skip_prk_steps=True, timestep_spacing="trailing").set_timesteps(10)
+    for config, N in (({"timestep_spacing": "trailing"}, 10), ({"steps_offset": 1}, 500)):
+        shifted = PNDMScheduler(alpha_index_shift=1, skip_prk_steps=True, **config)
+        with pytest.raises(
+            ValueError, match="alpha_index_shift=1 moves timestep 999, .* with steps_offset=0 and fewer"
+        ):
+            shifted.set_timesteps(N)
 
 
 # -- the ledger
