@@ -40,6 +40,22 @@ def test_it_goes_down_where_one_direction_is_a_hundred_times_as_steep():
     assert (W - wanted).abs().max() < 0.1
 
 
+def test_it_averages_the_gradients_and_looks_ahead():
+    g = torch.Generator().manual_seed(0)
+    W, first, second = (
+        torch.zeros(6, 4, requires_grad=True),
+        torch.randn(6, 4, generator=g),
+        torch.randn(6, 4, generator=g),
+    )
+    muon = Muon([W], lr=0.1, momentum=0.9, weight_decay=0)
+    for W.grad in (first, second):
+        muon.step()
+    B_1 = 0.1 * first
+    B_2 = 0.9 * B_1 + 0.1 * second
+    updates = orthogonalized(torch.stack([0.9 * B_1 + 0.1 * first, 0.9 * B_2 + 0.1 * second])).sum(0)
+    assert torch.allclose(W, -0.1 * 0.2 * 6**0.5 * updates, atol=1e-6)
+
+
 def test_weights_decay_and_those_without_a_gradient_stay():
     W, V = torch.ones(3, 2, requires_grad=True), torch.ones(3, 2, requires_grad=True)
     W.grad = torch.zeros(3, 2)

@@ -109,7 +109,10 @@ def test_each_optimizer_has_the_peak_that_it_was_made_with(tmp_path, monkeypatch
         return loss(self, *arguments)
 
     monkeypatch.setattr(Line, "loss", looking)
-    train(Line(), tmp_path)
+    trained = train(Line(), tmp_path)[0]
+    torch.manual_seed(Line.seed)
+    for before, after in zip(Line().network().parameters(), trained.parameters(), strict=True):
+        assert not torch.equal(before, after)
     shares = [learning_rate_share(Line(), step, 12) for step in range(12)]
     wanted = [[0.1 * share, (0.2 if step < 6 else 0.4) * share] for step, share in enumerate(shares)]
     assert rates == [pytest.approx(pair) for pair in wanted]
@@ -127,8 +130,9 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     train(recipe, tmp_path, steps=6)
     with pytest.raises(ValueError, match="is at step 6 of 6 of line, which is no beginning of 12 steps of line"):
         train(recipe, tmp_path)
-    recipe.restarts = (6,)  # where a part begins the run may go on
-    assert train(recipe, tmp_path)[1]["steps"] == 12
+    prolonged = TwoOptimizers()
+    prolonged.restarts = (6,)  # where a part begins the run may go on, with other optimizers too
+    assert train(prolonged, tmp_path)[1]["steps"] == 12
     recipe.name = "curve"
     with pytest.raises(ValueError, match="12 of 12 of line, which is no beginning of 12 steps of curve"):
         train(recipe, tmp_path)
