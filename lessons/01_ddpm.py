@@ -431,9 +431,8 @@ print(check_best(best_eps))
 # %%
 from minidiff.papers import ledger  # noqa: E402
 
-for entry in ledger.ENTRIES:
-    if entry.name in ("DDPM fixed_large_log", "DDPM last step", "trailing extra timestep"):
-        print(entry, end="\n\n")
+for entry in ledger.ddpm.ENTRIES:
+    print(entry, end="\n\n")
 
 # %% [markdown]
 # ## Where to read on

@@ -244,11 +244,12 @@ widgets.sheet(images, columns=8, size=96)
 # %% [markdown]
 # Call 14 of a PLMS walk of 20 steps with its numbers, where the history is full: $\epsilon'$ spreads as a predicted
 # noise should, a little less than 1, though the weights it is made with are as large as 59 / 24. Then the transport.
+# (Counted from 0. Call 0 has nothing to look back at and passes no equation of `multistep`, so there it is step 13.)
 
 # %%
 plms = claims.sampler("PLMS", pipe)
 plms.set_progress_bar_config(disable=True)
-minidiff.read(PNDMScheduler.multistep, run=lambda: plms(latents=x_T[:1], num_inference_steps=20), step=14)
+minidiff.read(PNDMScheduler.multistep, run=lambda: plms(latents=x_T[:1], num_inference_steps=20), step=13)
 
 # %%
 minidiff.read(PNDMScheduler.phi, run=lambda: plms(latents=x_T[:1], num_inference_steps=20), step=14)
@@ -308,7 +309,7 @@ for calls in (20, 40):
 
 # %% [markdown]
 # With ten calls the cubic is laid through points that are far apart, the first of them in the fog: looking back
-# misleads. By twenty it pays, and with every halving of the steps the lead grows. F-PNDM spends twelve calls on its
+# misleads. By twenty it pays: PLMS is nearer by a third, by forty a little more. F-PNDM spends twelve calls on its
 # first three steps; until there are many more, too few are left for the others, and it pays later still.
 #
 # ## The claim
@@ -515,8 +516,8 @@ print(check_phi(my_phi))
 # %%
 from minidiff.papers import ledger  # noqa: E402
 
-for name in ("PNDM last call", "PNDM half step", "PNDM shifted index"):
-    print(ledger.entry(name), end="\n\n")
+for entry in ledger.pndm.ENTRIES:
+    print(entry, end="\n\n")
 
 # %% [markdown]
 # ## Where to read on

@@ -9,7 +9,8 @@ from times at which a drawing is all but clean, and the network learns last what
 t = 900 the noise is x_t but for one part in sixty. So weighted, every time adds about as much to the loss as any other.
 
 The last two parts move the hidden weights by Muon instead of AdamW, which had come to a stand: its last part, of 9,000
-steps, had lowered the loss by less than 2 %; 7,000 steps of Muon lowered it by 7 %.
+steps, lowered the loss on unseen drawings by less than 2 %; 13,000 steps of Muon lowered it by 8 %, and the Fréchet
+distance by a third.
 """
 
 import torch
