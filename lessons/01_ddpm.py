@@ -19,7 +19,7 @@
 # * read the training loss and the sampling loop as one reads a recipe,
 # * say in which order a diffusion model makes its decisions.
 #
-# Reading takes about an hour, running all cells half a minute on two CPU cores.
+# Reading takes about an hour, running all cells less than a minute on two CPU cores.
 
 # %%
 import matplotlib.pyplot as plt
