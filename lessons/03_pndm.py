@@ -323,7 +323,7 @@ for calls in (20, 40):
 # %%
 large = claims.measured()["pndm_against_ddim"]
 print(claims.table(large))
-live, _ = claims.pndm_against_ddim(pipe, samples=8)
+live, _ = claims.pndm_against_ddim(pipe, samples=6)
 print(claims.table(live))
 
 # %% tags=["nbval-check-output"]

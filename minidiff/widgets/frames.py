@@ -38,7 +38,8 @@ def chart(curves, at, width=300, height=150, low=None, high=None):
     low, high = min(numbers) if low is None else low, max(numbers) if high is None else high
     left, top, right, bottom = 8, 8, width - 8, height - 18
     x = lambda k, n: left + (right - left) * k / max(n - 1, 1)
-    y = lambda value: bottom - (bottom - top) * (min(max(value, low), high) - low) / (high - low or 1)
+    share = lambda value: (min(max(value, low), high) - low) / (high - low) if high > low else 0.5  # flat: half way up
+    y = lambda value: bottom - (bottom - top) * share(value)
     parts = [f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" fill="none" opacity=".3"/>']
     for k, (name, curve) in enumerate(curves.items()):
         colour, n = CURVES[k % len(CURVES)], len(curve)

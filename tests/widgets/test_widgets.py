@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from minidiff import DDIMPipeline, DDIMScheduler, DDPMScheduler, UNet2DModel, widgets, zoo
+from minidiff.widgets.frames import chart
 from minidiff.widgets.players import places
 
 PICTURE = re.compile(r'<img src="data:image/webp;base64,([^"]+)"')
@@ -73,6 +74,13 @@ def test_the_dot_moves_with_the_steps():
     dots = [tuple(map(float, re.search(r'cx="([\d.]+)" cy="([\d.]+)"', frame).groups())) for frame in made]
     assert dots[0][0] < dots[1][0] < dots[2][0] and dots[0][1] > dots[1][1] > dots[2][1]
     assert ["DDIM<br>0.10" in made[0], "DDIM<br>0.90" in made[2]] == [True, True]
+
+
+def test_a_flat_curve_lies_half_way_up():
+    svg = chart({"DDIM": [1.0, 1.0], "DDPM": [1.0, 1.0]}, 0, height=150)
+    assert set(re.findall(r'cy="([\d.]+)"', svg)) == {"70.0"} and {"8,70 292,70"} == set(
+        re.findall(r'points="([^"]+)"', svg)
+    )
 
 
 def test_the_slider_is_linked_in_the_browser(pipe):
