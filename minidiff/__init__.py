@@ -14,7 +14,7 @@ _PUBLIC = {
     "DDPMScheduler": "minidiff.schedulers.ddpm",
     "DDIMScheduler": "minidiff.schedulers.ddim",
     "PNDMScheduler": "minidiff.schedulers.pndm",
-    "read": "minidiff.papers.view",
+    "read": "minidiff.papers.reader.view",
     "zoo": "minidiff.zoo",
 }
 

@@ -237,7 +237,8 @@ def digest(content):
 
 
 def pairs(arguments):
-    from minidiff.papers import letters, report
+    from minidiff.papers import letters
+    from minidiff.papers.check import report
 
     if arguments.letters:
         return print(letters.glossary())

@@ -149,7 +149,7 @@ def test_the_readme_has_the_two_commands():
 
 
 def test_pairs_end_with_the_status_of_the_check(monkeypatch, capsys):
-    from minidiff.papers import report
+    from minidiff.papers.check import report
 
     monkeypatch.setattr(report, "run", lambda: 1)
     assert main(["pairs"]) == 1

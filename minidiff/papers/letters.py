@@ -6,9 +6,9 @@ The letters are DDPM's wherever it has one. Printed by `minidiff pairs --letters
 import textwrap
 from dataclasses import dataclass
 
-from minidiff.papers.tex import equations
-from minidiff.papers.tokens import CODE_NAMES, GREEK
-from minidiff.papers.typeset import columns, unicode_text
+from minidiff.papers.tex.equations import equations
+from minidiff.papers.tex.tokens import CODE_NAMES, GREEK
+from minidiff.papers.tex.typeset import columns, unicode_text
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from minidiff.papers.bibliography import BIBLIOGRAPHY
-from minidiff.papers.tex import SHOWN, Equation, equations
-from minidiff.papers.tokens import TexError
+from minidiff.papers.tex.equations import SHOWN, Equation, equations
+from minidiff.papers.tex.tokens import TexError
 
 STATEMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return)
 PLACE = r"\([\d.]+\)(?:[-–]\([\d.]+\))?|§[\w.]+|Table \d+|Fig\. \d+|app\. [\w.]+|Alg\. \d+(?:, lines? \d+(?:[-–]\d+)?)?"

@@ -53,6 +53,6 @@ def paragraph(label, value, width):
 
 def readable(value):
     """The text with its TeX as Unicode."""
-    from minidiff.papers.typeset import unicode_text  # it brings matplotlib, which only who prints an entry needs
+    from minidiff.papers.tex.typeset import unicode_text  # it brings matplotlib, which only who prints an entry needs
 
     return re.sub(r"\$([^$]+)\$", lambda match: unicode_text(match[1]), value)

@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minidiff.papers.formula import Scope, ValueMissing, number
-from minidiff.papers.tex import DRAWN, EQUALS, SHOWN, equations
-from minidiff.papers.tokens import TexError
+from minidiff.papers.tex.equations import DRAWN, EQUALS, SHOWN, equations
+from minidiff.papers.tex.formula import Scope, ValueMissing, number
+from minidiff.papers.tex.tokens import TexError
 
 
 def value(tex, **variables):

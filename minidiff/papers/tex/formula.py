@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from minidiff.papers import tokens
+from minidiff.papers.tex import tokens
 
 GAUSS_POINTS, GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(20)  # exact for polynomials up to degree 39
 

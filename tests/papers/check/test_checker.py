@@ -8,9 +8,9 @@ import types
 import pytest
 import torch
 
-from minidiff.papers import checker
-from minidiff.papers.checker import Scenario, check
-from minidiff.papers.mutants import is_arithmetic, mutants
+from minidiff.papers.check import checker
+from minidiff.papers.check.checker import Scenario, check
+from minidiff.papers.check.mutants import is_arithmetic, mutants
 
 HEAD = """
 import torch
@@ -470,13 +470,13 @@ def test_the_package_of_the_checker_can_itself_be_checked():
 
     def scenario(module):
         assert module is not minidiff and sys.modules["minidiff"] is module
-        fresh = __import__("minidiff.papers.checker", fromlist=["check"])
+        fresh = __import__("minidiff.papers.check.checker", fromlist=["check"])
         assert fresh is not checker and fresh.check is not check
 
     report = check("minidiff", {"minidiff": scenario})
     assert [str(f) for f in report.failures if "stopped" in f.what] == []
     assert {name: module for name, module in sys.modules.items() if name.startswith("minidiff")} == before
-    assert minidiff.papers.checker is checker
+    assert minidiff.papers.check.checker is checker
 
 
 def test_equations_and_mutants_leave_no_trace(package):

@@ -4,7 +4,7 @@ import itertools
 
 import torch
 
-from minidiff.papers.formula import Letter, Number, Scope, number, whole
+from minidiff.papers.tex.formula import Letter, Number, Scope, number, whole
 
 RELATIVE = 1e-9  # of each number
 ABSOLUTE = 1e-12  # of the largest one, for what cancels

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import torch
 
 from minidiff.papers.pairs import STATEMENTS, Pair, find_pairs
-from minidiff.papers.typeset import columns, picture, unicode_text
+from minidiff.papers.tex.typeset import columns, picture, unicode_text
 
 WIDE = 150  # columns of a terminal in which two columns of text fit
 

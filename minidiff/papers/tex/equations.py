@@ -13,7 +13,7 @@ The grammar is smaller than TeX's on purpose: what a reader could take in two wa
 
 from dataclasses import dataclass
 
-from minidiff.papers.formula import (
+from minidiff.papers.tex.formula import (
     ARGUMENTS,
     FUNCTIONS,
     Concatenation,
@@ -31,7 +31,7 @@ from minidiff.papers.formula import (
     Transposed,
     Wrapper,
 )
-from minidiff.papers.tokens import ACCENTS, CODE_NAMES, FONTS, GREEK, Group, TexError, name, nest, split, tex
+from minidiff.papers.tex.tokens import ACCENTS, CODE_NAMES, FONTS, GREEK, Group, TexError, name, nest, split, tex
 
 EQUALS, DRAWN, SHOWN = "=", "~", ""
 RELATIONS = {"=": EQUALS, r"\leftarrow": EQUALS, r"\sim": DRAWN}

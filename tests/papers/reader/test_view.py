@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 
 import minidiff
-from minidiff.papers import view
 from minidiff.papers.bibliography import BIBLIOGRAPHY
 from minidiff.papers.pairs import find_pairs
-from minidiff.papers.typeset import columns, mathtext, picture, png, unicode_text
-from minidiff.papers.view import WIDE, Reading, read
+from minidiff.papers.reader import view
+from minidiff.papers.reader.view import WIDE, Reading, read
+from minidiff.papers.tex.typeset import columns, mathtext, picture, png, unicode_text
 from minidiff.schedulers import ddim
 from minidiff.schedulers.ddim import DDIMScheduler
 
@@ -309,7 +309,7 @@ def test_what_cannot_be_typeset_is_shown_as_it_is():
 
 
 def test_formulas_differ():
-    from minidiff.papers.tokens import nest
+    from minidiff.papers.tex.tokens import nest
 
     formulas = [mathtext(nest(tex, spaces=True)) for tex in (r"\bar\alpha_t", r"\alpha_t", r"\hat\alpha_t")]
     assert len({png(formula)[0] for formula in formulas}) == 3

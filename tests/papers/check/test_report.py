@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from minidiff.papers import report as reports
-from minidiff.papers.checker import check
+from minidiff.papers.check import report as reports
+from minidiff.papers.check.checker import check
 from minidiff.papers.letters import GLOSSARY, glossary, is_word, key, unexplained
 from minidiff.papers.pairs import find_pairs
 

@@ -16,7 +16,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.mathtext import MathTextParser
 from PIL import Image
 
-from minidiff.papers.tokens import BRACKETS, Group, TexError, nest, tex
+from minidiff.papers.tex.tokens import BRACKETS, Group, TexError, nest, tex
 
 PIXELS_PER_INCH = 192  # twice as many as are shown, for fine screens
 FONT = FontProperties(size=12, math_fontfamily="dejavuserif")  # its thin strokes survive where pixels are large

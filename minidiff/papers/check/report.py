@@ -1,14 +1,14 @@
 """What `minidiff pairs` prints: the check of this package's pairs, file by file, and what failed.
 
-python -m minidiff.papers.report
+python -m minidiff.papers.check.report
 """
 
 import sys
 
-from minidiff.papers.checker import check
+from minidiff.papers.check.checker import check
+from minidiff.papers.check.scenarios import SCENARIOS, UNPAIRED, WHOLLY_PAIRED
 from minidiff.papers.pairs import Failure, Where
-from minidiff.papers.scenarios import SCENARIOS, UNPAIRED, WHOLLY_PAIRED
-from minidiff.papers.tex import DRAWN, EQUALS, SHOWN
+from minidiff.papers.tex.equations import DRAWN, EQUALS, SHOWN
 
 FOLDERS = ("models/", "schedulers/", "pipelines/")  # whose arithmetic is counted even in files without a pair
 COLUMNS = ("arithmetic", "unpaired", "checked", "drawn", "shown", "mutants told apart")
@@ -56,11 +56,11 @@ def unpaired_failures(report, wholly_paired, listed):
                 needed.add(entry)
             else:
                 what = ("arithmetic without its equation: put a pair above it, or list it with a reason in UNPAIRED in "
-                        "papers/scenarios.py, as")  # fmt: skip
+                        "papers/check/scenarios, as")  # fmt: skip
                 failures.append(Failure(statement.where, what, (repr(entry),)))
     for entry in sorted(set(listed) - needed):
         what = "this entry of UNPAIRED stands for no unpaired statement any more: remove it"
-        failures.append(Failure(Where("papers/scenarios.py", 0), what, (repr(entry),)))
+        failures.append(Failure(Where("papers/check/scenarios", 0), what, (repr(entry),)))
     return failures
 
 

@@ -10,9 +10,9 @@ import copy
 import types
 from dataclasses import dataclass, field
 
-from minidiff.papers.mutants import changes_in_place, is_arithmetic, mutants
+from minidiff.papers.check.mutants import changes_in_place, is_arithmetic, mutants
 from minidiff.papers.pairs import STATEMENTS, Failure, Pair, Where, find_pairs
-from minidiff.papers.tex import DRAWN, EQUALS
+from minidiff.papers.tex.equations import DRAWN, EQUALS
 
 WIDER = {"float32": "float64", "float16": "float64", "bfloat16": "float64", "half": "double", "float": "double"}
 

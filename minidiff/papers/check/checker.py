@@ -20,10 +20,10 @@ from pathlib import Path
 
 import torch
 
-from minidiff.papers.compare import Mismatch, compare, distribution_mismatch, standardised
-from minidiff.papers.instrument import File, Statement, instrument
+from minidiff.papers.check.compare import Mismatch, compare, distribution_mismatch, standardised
+from minidiff.papers.check.instrument import File, Statement, instrument
 from minidiff.papers.pairs import Failure, Where
-from minidiff.papers.tex import DRAWN, EQUALS
+from minidiff.papers.tex.equations import DRAWN, EQUALS
 
 
 @dataclass

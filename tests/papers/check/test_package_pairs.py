@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 import minidiff
-from minidiff.papers import report as reports
+from minidiff.papers.check import report as reports
 from minidiff.papers.letters import unexplained
-from minidiff.papers.tex import DRAWN, EQUALS
+from minidiff.papers.tex.equations import DRAWN, EQUALS
 
 
 @pytest.fixture(scope="module")

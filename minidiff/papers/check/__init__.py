@@ -1,0 +1,1 @@
+"""The check of every pair against its statement: checker, mutants, scenarios, report."""

@@ -1,0 +1,65 @@
+"""What scenarios are made of: their register, random inputs, walks, tiny networks."""
+
+import importlib
+
+import torch
+
+from minidiff.papers.check.checker import Scenario
+
+SCENARIOS = []
+T = 12
+BETAS = {"num_train_timesteps": T, "beta_start": 0.01, "beta_end": 0.2}
+
+
+def scenario(module, equivalent=None):
+    """Decorates the function that drives a module.
+
+    Args:
+        module: its full name; the function is called with the module itself.
+        equivalent: {mutant: reason} of statements with one token changed that are equal by mathematics.
+    """
+
+    def register(drive):
+        SCENARIOS.append(Scenario(module, drive, equivalent or {}))
+        return drive
+
+    return register
+
+
+def rand(*shape):
+    """Standard normal numbers, (2, 3, 4, 5) unless another shape is asked for."""
+    return torch.randn(shape or (2, 3, 4, 5))
+
+
+def picture():
+    """Enough standard normal numbers, (2, 3, 16, 20), for a draw of that shape to be judged."""
+    return rand(2, 3, 16, 20)
+
+
+def walk(scheduler, steps, sample, **options):
+    """A whole walk with random network outputs, as a pipeline would make it."""
+    scheduler.set_timesteps(steps)
+    for t in scheduler.timesteps:
+        sample = scheduler.step(torch.randn_like(sample), t, sample, **options).prev_sample
+
+
+def tiny_unet(**options):
+    """A UNet of two levels for pictures of 16 by 20, of each block type, with random weights."""
+    down, up = ("DownBlock2D", "AttnDownBlock2D"), ("AttnUpBlock2D", "UpBlock2D")
+    unet_class = importlib.import_module("minidiff.models.unet_2d").UNet2DModel
+    sizes = {
+        "sample_size": (16, 20),
+        "block_out_channels": (4, 6),
+        "norm_num_groups": 2,
+        "attention_head_dim": 2,
+        "layers_per_block": 1,
+    }
+    return unet_class(down_block_types=down, up_block_types=up, **sizes | options)
+
+
+def sample(pipeline_class, **options):
+    """Draw two pictures of random weights."""
+    scheduler = importlib.import_module("minidiff.schedulers.ddpm").DDPMScheduler(**BETAS)
+    pipe = pipeline_class(tiny_unet(), scheduler)
+    pipe.set_progress_bar_config(disable=True)
+    pipe(batch_size=2, num_inference_steps=4, output_type="pt", **options)

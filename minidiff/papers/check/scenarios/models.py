@@ -1,0 +1,32 @@
+"""What drives the paired statements of the networks and their layers."""
+
+import torch
+
+from minidiff.papers.check.scenarios.driving import picture, rand, scenario, tiny_unet
+
+
+@scenario("minidiff.models.resnet")
+def resnet(module):
+    module.ResnetBlock2D(4, 6, temb_channels=5, groups=2, output_scale_factor=2**0.5)(rand(2, 4, 5, 7), rand(2, 5))
+    module.ResnetBlock2D(4, 4, groups=2, output_scale_factor=1.5)(rand(2, 4, 5, 7))
+
+
+@scenario("minidiff.models.attention")
+def attention(module):
+    module.Attention(6, head_channels=2, groups=3, output_scale_factor=2**0.5)(rand(2, 6, 4, 5))
+
+
+@scenario("minidiff.models.embeddings")
+def embeddings(module):
+    for flip_sin_to_cos in (False, True):
+        for freq_shift in (0, 1):
+            module.timestep_embedding(torch.tensor([3.5, 700]), 6, flip_sin_to_cos, freq_shift)
+
+
+@scenario("minidiff.models.unet_2d")
+def unet_2d(module):
+    for options in (
+        {},
+        {"mid_block_scale_factor": 2**0.5, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1},
+    ):
+        tiny_unet(**options)(picture(), torch.tensor([3, 9]))

@@ -1,0 +1,71 @@
+"""What drives the paired statements of the schedulers."""
+
+import importlib
+
+import torch
+
+from minidiff.papers.check.scenarios.driving import BETAS, T, picture, rand, scenario, walk
+
+
+@scenario("minidiff.schedulers.base")
+def base(module):
+    module.beta_table("linear", T, 0.01, 0.2)
+    module.beta_table("scaled_linear", T, 0.01, 0.2)
+    module.beta_table("squaredcos_cap_v2", T, 0.01, 0.2)
+    scheduler_class = importlib.import_module("minidiff.schedulers.ddim").DDIMScheduler
+    for spacing in module.SPACINGS:
+        for offset in (0, 1):
+            scheduler = scheduler_class(**BETAS, timestep_spacing=spacing, steps_offset=offset)
+            for steps in (3, 5, 7):
+                scheduler.set_timesteps(steps)
+    scheduler_class(**BETAS, timestep_spacing="trailing").set_timesteps(T)
+    scheduler_class(timestep_spacing="trailing").set_timesteps(61)  # rounding adds an entry
+    for prediction_type in ("epsilon", "sample", "v_prediction"):
+        scheduler = scheduler_class(**BETAS, prediction_type=prediction_type)
+        scheduler.predict(rand(), rand(), scheduler.alpha_bar[5])
+    scheduler.add_noise(rand(), rand(), torch.tensor([3, 9]))
+
+
+@scenario("minidiff.schedulers.ddpm")
+def ddpm(module):
+    for variance_type in ("fixed_small", "fixed_large"):
+        for prediction_type in ("epsilon", "sample", "v_prediction"):
+            scheduler = module.DDPMScheduler(**BETAS, variance_type=variance_type, prediction_type=prediction_type)
+            walk(scheduler, 5, picture())
+
+
+@scenario(
+    "minidiff.schedulers.ddim",
+    equivalent={
+        "alpha_bar_prev ** 0.5 * x_0_hat + (1 - alpha_bar_prev - sigma_t ** 2) ** 0.5 * eps_theta + sigma_t * eps": (
+            "by (16) sigma_t^2 is at most 1 - alpha_bar_{t-1}: the maximum is there for rounding errors alone"
+        )
+    },
+)
+def ddim(module):
+    for set_alpha_to_one in (True, False):
+        for step_to in ("next", "ratio"):
+            scheduler = module.DDIMScheduler(
+                **BETAS, set_alpha_to_one=set_alpha_to_one, step_to=step_to, steps_offset=1
+            )
+            for eta in (0.0, 0.5, 1.0):
+                walk(scheduler, 5, picture(), eta=eta)
+            walk(scheduler, 5, picture(), eta=0.7, use_clipped_model_output=True)
+            scheduler.step(picture(), scheduler.timesteps[1], picture(), eta=0.3, variance_noise=picture())
+            for t in reversed(scheduler.timesteps):
+                scheduler.inverse_step(rand(), t, rand())
+
+
+@scenario("minidiff.schedulers.pndm")
+def pndm(module):
+    for skip_prk_steps in (True, False):
+        for step_to in ("next", "ratio"):
+            for options in (
+                {},
+                {"set_alpha_to_one": True},
+                {"alpha_index_shift": 1},
+                {"prediction_type": "v_prediction"},
+            ):
+                walk(
+                    module.PNDMScheduler(**BETAS, skip_prk_steps=skip_prk_steps, step_to=step_to, **options), 6, rand()
+                )

@@ -1,0 +1,1 @@
+"""Code beside its equations, for people: `minidiff.read`."""

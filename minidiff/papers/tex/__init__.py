@@ -1,0 +1,1 @@
+"""TeX as the pairs write it: read into equations, evaluated on tensors, set for screens."""
