@@ -11,52 +11,56 @@ scheduler.config.num_train_timesteps             # 1000: every argument, default
 LMSScheduler.from_config(scheduler.config)       # takes beta_start, and nothing that nobody asked for
 """
 
-import difflib
 import functools
 import inspect
+import json
 import numbers
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from minidiff import files
+from minidiff.signatures import LOADING, SAVING, leaving_out, nearest, refuse_left_out, refuse_unknown
 
 # diffusers demands a version in model_index.json, and "corrects" files of its first months (a Stable Diffusion UNet's
 # sample_size, a scheduler's steps_offset). What we write means what it says to this version.
 DIFFUSERS_VERSION = "0.42.1"
 
 
-class Config(Mapping):
-    """The arguments of a constructor as a read-only mapping whose keys are attributes too.
+class Config(dict):
+    """The arguments of a constructor as a dict that nobody can change, and whose keys are attributes too.
 
     Args:
         values: every argument with its value, defaults included.
         given: the keys that were passed or read from a file; the others stand at their default because nobody gave
             them.
         others: keys of a file that this class does not use. Another class may (a file for PNDM holds DDIM's
-            `clip_sample`), so they are handed on and saved, but are not part of the mapping.
+            `clip_sample`), so they are handed on and saved, but are no entries of the dict.
     """
 
     def __init__(self, values, given=(), others=None):
-        self.__dict__.update(_values=dict(values), given=frozenset(given), others=dict(others or {}))
-
-    def __getitem__(self, key):
-        return self._values[key]
-
-    def __iter__(self):
-        return iter(self._values)
-
-    def __len__(self):
-        return len(self._values)
+        super().__init__(values)
+        self.__dict__.update(given=frozenset(given), others=dict(others or {}))
 
     def __getattr__(self, key):
-        if key.startswith("_") or key not in self._values:
-            raise AttributeError(f"the config has no key {key!r}{nearest(key, self.__dict__.get('_values', ()))}")
-        return self._values[key]
+        if key not in self:
+            raise AttributeError(f"the config has no key {key!r}{nearest(key, self)}")
+        return self[key]
 
     def __setattr__(self, key, value):
-        raise AttributeError(f"config is read-only: make a new object with from_config(config, {key}={value!r})")
+        raise AttributeError(f"the config is read-only: register_to_config({key}={value!r}) of its owner changes it")
+
+    def refuse_change(self, *args, **kwargs):
+        raise TypeError("the config is read-only: register_to_config(...) of its owner changes it")
+
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = refuse_change
+
+    def __reduce__(self):
+        return Config, (dict(self), self.given, self.others)
 
     def __repr__(self):
         return f"Config({', '.join(f'{key}={value!r}' for key, value in self.items())})"
+
+    def to_json_string(self):
+        return json.dumps(self, indent=2)
 
     def handed_on(self):
         """dict: what another class made from this config gets to see."""
@@ -66,7 +70,7 @@ class Config(Mapping):
 def configured(init):
     """Decorate `__init__`: its arguments become `self.config` before its first line runs.
 
-    Lists and arrays arrive as tuples of plain numbers, so that they can be neither changed nor fail to be saved.
+    Sequences and arrays arrive as tuples of plain numbers, so that they can be neither changed nor fail to be saved.
 
     Raises (when the object is made):
         TypeError: an argument is unknown (with the nearest known name), missing, or given twice.
@@ -78,7 +82,7 @@ def configured(init):
     @functools.wraps(init)
     def with_config(self, *args, **kwargs):
         name = type(self).__name__
-        refuse_left_out(type(self), kwargs)
+        refuse_left_out(name, type(self).left_out, kwargs)
         kwargs = {key: value for key, value in kwargs.items() if key in known or key not in type(self).left_out}
         refuse_unknown(name, kwargs, known)
         try:
@@ -99,13 +103,17 @@ def configured(init):
 class Configurable:
     """Base of what is made from a config file: schedulers as they are, models together with their weights.
 
+    The config's keys are attributes of the object too, as scripts read them: `scheduler.num_train_timesteps`. A class
+    of your own that extends one of these is known by its name as soon as it is defined, and saves and loads as ours do.
+
     Class attributes:
         config_file: the file's name in a saved folder.
         legacy_names: old key -> new key, for files from before a rename.
         left_out: a key of diffusers whose feature is left out here -> the value, or tuple of values, that switches it
             off. At such a value the key is ignored; at any other it is an error, for silence would be a wrong picture.
         always_saved: keys written even at their default, because diffusers has another one.
-        library: where model_index.json says that the class lives, so that diffusers finds its own of the same name.
+        library: where model_index.json says that the class lives: for ours "diffusers", so that diffusers finds its
+            own of the same name; for a class of your own the package that defines it.
     """
 
     config_file = "config.json"
@@ -113,8 +121,25 @@ class Configurable:
     left_out = {}
     always_saved = ()
     library = "diffusers"
+    _subclasses = {}  # name -> class, of those that others define
+
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        package = cls.__module__.split(".")[0]
+        if package != "minidiff":
+            cls.library = cls.__dict__.get("library", package)
+            Configurable._subclasses[cls.__name__] = cls
+
+    def __getattr__(self, name):
+        if name in self.__dict__.get("config", ()):
+            return self.config[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{nearest(name, dir(self))}")
+
+    def __repr__(self):
+        return f"{type(self).__name__}({repr(self.config).removeprefix('Config(')}"
 
     @classmethod
+    @leaving_out(return_unused_kwargs=False)
     def from_config(cls, config, **changes):
         """Make an object from a config.
 
@@ -153,6 +178,7 @@ class Configurable:
         return files.Repository(pretrained_model_name_or_path, **hub).read_json(files.join(subfolder, cls.config_file))
 
     @classmethod
+    @leaving_out(**LOADING)
     def from_pretrained(
         cls,
         pretrained_model_name_or_path,
@@ -180,37 +206,68 @@ class Configurable:
         return cls.from_config(cls.load_config(pretrained_model_name_or_path, subfolder, **hub), **changes)
 
     @classmethod
-    def described_in(cls, repository, folder):
+    def described_in(cls, repository, folder, **changes):
         """What the config file in a `files.Repository` asks for; a model is still to be filled by `read_weights`."""
-        return cls.from_config(repository.read_json(files.join(folder, cls.config_file)))
+        return cls.from_config(repository.read_json(files.join(folder, cls.config_file)), **changes)
 
     @classmethod
-    def weight_files(cls, repository, folder, variant=None):
+    def weight_files(cls, repository, folder, variant=None, use_safetensors=None):
         """list of str: the names of the files in `repository` that hold weights; a scheduler has none."""
         return []
 
-    def read_weights(self, repository, folder, variant=None, torch_dtype=None):
-        """Returns the object, filled from the files that `weight_files` names."""
+    def read_weights(self, repository, names, torch_dtype=None):
+        """Returns the object, filled from the files `names`, which `weight_files` listed."""
         return self
 
+    def register_to_config(self, **changes):
+        """Change the config of an object that lives, after its parts were changed: one more input channel, say.
+
+        A key that this class does not know is saved with the others and handed on.
+
+        Raises:
+            ValueError: it asks for a feature that is left out.
+        """
+        refuse_left_out(type(self).__name__, type(self).left_out, changes)
+        old, changes = self.config, {key: frozen(value) for key, value in changes.items()}
+        known = {key: value for key, value in changes.items() if key in old and value != old[key]}
+        others = {key: value for key, value in changes.items() if key not in old and key not in type(self).left_out}
+        self.__dict__["config"] = Config({**old, **known}, old.given | known.keys(), old.others | others)
+
+    @leaving_out(**SAVING)
     def save_config(self, save_directory):
         """Write the config file into `save_directory`, which is made if need be."""
         with files.saving(save_directory) as new:
             self.write_config(new)
 
-    def save_pretrained(self, save_directory):
-        """Write all that `from_pretrained` needs; at a crash the folder holds each file whole, old or new."""
-        with files.saving(save_directory) as new:
-            self.write_to(new)
+    @leaving_out(**SAVING)
+    def save_pretrained(self, save_directory, *, variant=None):
+        """Write all that `from_pretrained` needs; at a crash the folder holds each file whole, old or new.
 
-    def write_to(self, folder):
+        Args:
+            variant: stands in the name of the weights' file, such as "fp16"; nothing is converted.
+        Raises:
+            ValueError: a network's weights do not fit its config, so that nothing could load them.
+            NotADirectoryError: `save_directory` is a file.
+        """
+        with files.saving(save_directory) as new:
+            self.write_to(new, variant)
+
+    def write_to(self, folder, variant=None):
         """Write the files of this component into `folder`, a plain one; `save_pretrained` makes that safe."""
         self.write_config(folder)
 
     def write_config(self, folder):
+        files.write_json(folder / self.config_file, self.saved_config())
+
+    def saved_config(self):
+        """dict: what the config file holds; a key that nobody gave stays out, and is a default again when loaded."""
         asked = self.config.handed_on() | {key: self.config[key] for key in self.always_saved}
         header = {"_class_name": type(self).__name__, "_diffusers_version": DIFFUSERS_VERSION}
-        files.write_json(folder / self.config_file, header | dict(sorted(asked.items())))
+        return header | dict(sorted(asked.items()))
+
+    def to_json_string(self):
+        """str: the content of the config file."""
+        return json.dumps(self.saved_config(), indent=2)
 
 
 def argument_names(cls):
@@ -238,31 +295,9 @@ def check_whole(argument, value, least=1, most=None):
         raise ValueError(f"{argument} is {value!r}; allowed is a whole number {upto}")
 
 
-def refuse_left_out(cls, arguments):
-    for key, value in arguments.items():
-        if key in cls.left_out:
-            allowed = cls.left_out[key] if isinstance(cls.left_out[key], tuple) else (cls.left_out[key],)
-            if not any(value == off for off in allowed):
-                raise ValueError(
-                    f"{cls.__name__}: {key} is {value!r}, a feature of diffusers that minidiff leaves out; "
-                    f"allowed is {' or '.join(map(repr, allowed))}"
-                )
-
-
-def refuse_unknown(name, arguments, known):
-    for key in arguments:
-        if key not in known:
-            raise TypeError(f"{name} has no argument {key!r}{nearest(key, known)}")
-
-
-def nearest(name, known):
-    """str: "; did you mean ...?", or nothing where no known name is near."""
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
-
-
 def frozen(value):
-    """Lists and tuples as tuples, arrays as tuples of plain numbers: what can be saved, and not be changed."""
+    """Sequences as tuples, arrays as tuples of plain numbers: what can be saved, and not be changed."""
     if hasattr(value, "tolist"):
         value = value.tolist()
-    return tuple(map(frozen, value)) if isinstance(value, list | tuple) else value
+    is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
+    return tuple(map(frozen, value)) if is_list else value

@@ -23,6 +23,7 @@ import safetensors
 import safetensors.torch
 import torch
 
+LFS_POINTER = b"version https://git-lfs"
 DISK_ERRORS = (errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT)  # not the network's fault
 
 
@@ -159,16 +160,22 @@ class Repository:
         """dict: the content of a JSON file."""
         return read_json(self.path(name))
 
-    def weight_files(self, folder, names, variant=None):
+    def weight_files(self, folder, names, variant=None, use_safetensors=None):
         """list of str: the weights' files in `folder`; in front of several, the index that names them.
 
         Args:
             names: the names they can have, the best first.
+            use_safetensors: True leaves out those that are pickles.
         Raises:
             FileNotFoundError: there is none.
         """
+        if use_safetensors not in (None, True):
+            raise ValueError(
+                f"use_safetensors is {use_safetensors!r}; allowed is None or True: pickles are read where there is "
+                "nothing else"
+            )
         candidates = []
-        for name in names:
+        for name in names if not use_safetensors else [name for name in names if name.endswith(".safetensors")]:
             single = join(folder, with_variant(name, variant))
             index = join(folder, with_variant(f"{name}.index.json", variant))
             if self.has(single):
@@ -224,6 +231,7 @@ def read_json(path):
     Raises:
         ValueError: it is not; the message names the file and the line.
     """
+    refuse_pointer(path)
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
@@ -240,21 +248,35 @@ def write_json(path, content):
     Path(path).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
+def refuse_pointer(path):
+    """Raises ValueError for the note that git leaves in the place of a large file where git-lfs is not installed."""
+    with open(path, "rb") as file:
+        if file.read(len(LFS_POINTER)) == LFS_POINTER:
+            raise ValueError(
+                f"{path} is a pointer of git-lfs, a note that stands for the file itself: install git-lfs and run "
+                "`git lfs pull` in that clone, or download the file"
+            )
+
+
 def read_weights(path):
     """dict of str to tensor: what a .safetensors or .bin file holds, on the CPU. Of pickles only tensors are accepted.
 
     Raises:
         ValueError: the file is cut off, is no file of weights, or holds a number that is infinite or none at all.
     """
+    refuse_pointer(path)
     try:
         if path.suffix == ".safetensors":
-            tensors = safetensors.torch.load_file(path)
+            # Copies, for the file stays mapped otherwise: who writes it anew would change the network.
+            tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load_file(path).items()}
         else:
             tensors = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, MemoryError):
         raise
     except Exception as error:  # a broken pickle fails in more ways than one can name
-        raise ValueError(f"{path} cannot be read, it may be cut off: {error}") from error
+        # torch advises to let a pickle run its code, so its words end here.
+        why = f": {error}" if path.suffix == ".safetensors" else ", or holds more than tensors, which is never read"
+        raise ValueError(f"{path} cannot be read, it may be cut off{why}") from None
     if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
         raise ValueError(f"{path} holds something else than tensors by name")
     if broken := [
@@ -291,11 +313,9 @@ def saving(folder):
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"cannot save into {folder}: it is a file")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # A sibling, because only within one file system is a rename a single act.
-    beside = folder if folder.is_mount() else folder.parent
-    sibling = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=beside))
+    temporary = temporary_beside(folder)
     try:
-        new = sibling / folder.name
+        new = temporary / "new"
         new.mkdir()
         yield new
         files = sorted(
@@ -304,12 +324,11 @@ def saving(folder):
         for file in files:
             with open(file, "rb+") as written:
                 os.fsync(written.fileno())  # else a name may outlive a power cut and its content not
-        if not folder.exists():
-            os.rename(new, folder)
+        if moved_whole(new, folder):
             return
         # A new subfolder hides files of the root ("flat"), so half of one would take away what was there.
-        for subfolder in [path for path in new.iterdir() if path.is_dir() and not (folder / path.name).exists()]:
-            os.rename(subfolder, folder / subfolder.name)
+        for subfolder in [path for path in new.iterdir() if path.is_dir()]:
+            moved_whole(subfolder, folder / subfolder.name)
         for file in [file for file in files if file.exists()]:
             target = folder / file.relative_to(new)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -317,4 +336,28 @@ def saving(folder):
             # Weights that were in several files are now in one: diffusers would still follow the old index.
             target.with_name(f"{target.name}.index.json").unlink(missing_ok=True)
     finally:
-        shutil.rmtree(sibling, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def temporary_beside(folder):
+    """Path: a new folder, beside `folder` if may be, and on its file system, where a rename is a single act."""
+    if not folder.is_mount():
+        try:
+            return Path(tempfile.mkdtemp(prefix=".saving-", dir=folder.parent))
+        except OSError:
+            if not folder.is_dir():
+                raise
+    return Path(tempfile.mkdtemp(prefix=".saving-", dir=folder))  # where only the folder itself may be written
+
+
+def moved_whole(new, folder):
+    """bool: whether the folder `new` is now called `folder`; not where there is one, of another process, say."""
+    if folder.exists():
+        return False
+    try:
+        os.rename(new, folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return False
+    return True

@@ -34,6 +34,24 @@ def timestep_embedding(t, d, flip_sin_to_cos=False, freq_shift=0):
     return torch.cat([e[:, half:], e[:, :half]], dim=1) if flip_sin_to_cos else e
 
 
+def one_for_each(timestep, sample):
+    """(B,) times from a number, a 0-dim or a (B,) tensor, where `sample` is (B, ...).
+
+    A number becomes a tensor by `full`, not `as_tensor`: compilers take it for a variable then, and not for a constant
+    that makes a program of its own for each time.
+    Raises:
+        ValueError: there are neither one time nor B.
+    """
+    B = sample.shape[0]
+    if not isinstance(timestep, torch.Tensor):
+        timestep = torch.full((), timestep, dtype=torch.float32)  # in half precision 961 would be 960
+    if timestep.shape not in ((), (1,), (B,)):
+        raise ValueError(
+            f"timestep has the shape {tuple(timestep.shape)}; allowed is one time, or one for each of {B} samples"
+        )
+    return timestep.to(sample.device).expand(B)
+
+
 class TimestepEmbedding(nn.Module):
     """The small network after the sinusoids; every ResNet block receives its output. (B, d) -> (B, out_channels)."""
 

@@ -18,7 +18,7 @@ from torch.nn.functional import silu
 from minidiff.config import check_one_of, check_whole, configured
 from minidiff.models.attention import Attention, NoAttention
 from minidiff.models.base import Model
-from minidiff.models.embeddings import TimestepEmbedding, timestep_embedding
+from minidiff.models.embeddings import TimestepEmbedding, one_for_each, timestep_embedding
 from minidiff.models.resample import Downsample2D, Upsample2D
 from minidiff.models.resnet import ResnetBlock2D
 from minidiff.outputs import Output
@@ -28,7 +28,7 @@ DOWN_BLOCKS = {"DownBlock2D": NoAttention, "AttnDownBlock2D": Attention}
 UP_BLOCKS = {"UpBlock2D": NoAttention, "AttnUpBlock2D": Attention}
 
 
-@dataclass
+@dataclass(eq=False)
 class UNet2DOutput(Output):
     """`sample`: (B, out_channels, H, W), what the network was trained to predict; for DDPM the noise in x_t."""
 
@@ -90,6 +90,7 @@ class UNet2DModel(Model):
         sample_size=None,
         in_channels=3,
         out_channels=3,
+        *,
         freq_shift=0,
         flip_sin_to_cos=True,
         down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
@@ -155,19 +156,23 @@ class UNet2DModel(Model):
             raise ValueError("sample_size is None; allowed is the height and width of a picture, a number or a pair")
         return (self.config.in_channels, *((size, size) if isinstance(size, int) else size))
 
-    def forward(self, sample, timestep, return_dict=True):
+    def forward(self, sample, timestep, class_labels=None, return_dict=True):
         """Predicts from x_t and t.
 
         Args:
             sample: x_t, (B, in_channels, H, W); H and W multiples of 2 to the number of levels less one.
             timestep: t, a number, a 0-dim or a (B,) tensor; used as it is, whole or not.
+            class_labels: None, since no published network of this kind has an embedding for them.
         Returns:
             `UNet2DOutput`, or the tuple `(sample,)`.
         Raises:
-            ValueError: the sample has other channels, H or W is no such multiple, or there are neither one nor B times.
+            ValueError: the sample has other channels, H or W is no such multiple, there are neither one nor B times, or
+                labels are given.
         """
-        check_input(sample, timestep, self.config.in_channels, halvings=len(self.down_blocks) - 1)
-        t = torch.as_tensor(timestep, device=sample.device).expand(len(sample))  # (B,)
+        if class_labels is not None:
+            raise ValueError(f"class_labels is {class_labels!r:.100}; allowed is None: the network has no classes")
+        check_sample(sample, self.config.in_channels, halvings=len(self.down_blocks) - 1)
+        t = one_for_each(timestep, sample)  # (B,)
         e = timestep_embedding(t, self.conv_in.out_channels, self.config.flip_sin_to_cos, self.config.freq_shift)
         temb = self.time_embedding(e.to(sample.dtype))  # (B, 4 C[0])
 
@@ -248,7 +253,7 @@ class UpBlock(nn.Module):
         return h
 
 
-def check_input(sample, timestep, channels, halvings):
+def check_sample(sample, channels, halvings):
     if sample.ndim != 4 or sample.shape[1] != channels:
         raise ValueError(f"sample has the shape {tuple(sample.shape)}; allowed is (B, {channels}, H, W)")
     H, W = sample.shape[2:]
@@ -256,11 +261,6 @@ def check_input(sample, timestep, channels, halvings):
     if H % multiple or W % multiple:
         raise ValueError(
             f"sample is {H} x {W}; allowed are multiples of {multiple}, since it is halved {halvings} times"
-        )
-    times = tuple(torch.as_tensor(timestep).shape)
-    if times not in ((), (1,), (len(sample),)):
-        raise ValueError(
-            f"timestep has the shape {times}; allowed is one time, or one for each of {len(sample)} samples"
         )
 
 

@@ -1,5 +1,6 @@
 """What all pipelines share: components, loading and saving, checks, watching the loop, pictures out of tensors."""
 
+import copy
 import functools
 import inspect
 import json
@@ -10,10 +11,11 @@ from torch import nn
 
 import minidiff
 from minidiff import files
-from minidiff.config import DIFFUSERS_VERSION, argument_names, check_one_of, check_whole, nearest, refuse_unknown
-from minidiff.models.base import require_dtype
+from minidiff.config import DIFFUSERS_VERSION, Configurable, argument_names, check_one_of, check_whole
+from minidiff.models.base import required_dtype, unwrapped
 from minidiff.noise import check_device, randn
 from minidiff.outputs import Output
+from minidiff.signatures import LOADING, SAVING, leaving_out, nearest, refuse_unknown
 
 # Classes that published files name by a name from before a rename.
 ALIASES = {
@@ -35,7 +37,7 @@ LEFT_OUT = """
 """.split()
 
 
-@dataclass
+@dataclass(eq=False)
 class ImagePipelineOutput(Output):
     """Pictures.
 
@@ -57,20 +59,20 @@ class DiffusionPipeline:
 
             def __call__(self, ...): ...
 
-    Attributes:
-        interrupt: set it to True in a callback, and the loop ends after this step.
+    A call runs on a copy of the pipeline and of its scheduler, so that several may run at once; see `on_a_copy`.
     """
 
-    interrupt = False
     _names = ()  # of the components
     _progress = {}  # options of the progress bar
+    _interrupt = False
+    _running = ()  # the copies on which calls of this pipeline run now
     _subclasses = {}  # name -> class, of all that are defined
 
     def __init_subclass__(cls, **kwargs):
         super().__init_subclass__(**kwargs)
         DiffusionPipeline._subclasses[cls.__name__] = cls
         if "__call__" in cls.__dict__:
-            cls.__call__ = with_near_names(cls.__call__)
+            cls.__call__ = on_a_copy(cls.__call__)
 
     def register_modules(self, **components):
         """Make networks, schedulers and the like attributes of the pipeline, to be saved, loaded and moved with it."""
@@ -81,6 +83,24 @@ class DiffusionPipeline:
     def components(self):
         """dict: name -> component, in the order of their registration; None for one that is absent."""
         return {name: getattr(self, name) for name in self._names}
+
+    @property
+    def interrupt(self):
+        """bool: set it to True in a callback, and this call's loop ends after this step; on the pipeline itself, and
+        those of all its calls do.
+        """
+        return self._interrupt
+
+    @interrupt.setter
+    def interrupt(self, value):
+        self._interrupt = value
+        for run in list(self._running):
+            run.interrupt = value
+
+    def __repr__(self):
+        """A line a component, with what is in it."""
+        lines = [f"  {name}: {described(component)}" for name, component in self.components.items()]
+        return "\n".join([f"{type(self).__name__}(", *lines, ")"])
 
     def __getattr__(self, name):
         if name in LEFT_OUT:
@@ -93,13 +113,16 @@ class DiffusionPipeline:
     # -- loading and saving
 
     @classmethod
+    @leaving_out(**LOADING)
     def from_pretrained(
         cls,
         pretrained_model_name_or_path,
-        torch_dtype=None,
         *,
+        torch_dtype=None,
+        dtype=None,
         revision=None,
         variant=None,
+        use_safetensors=None,
         cache_dir=None,
         token=None,
         local_files_only=False,
@@ -113,8 +136,9 @@ class DiffusionPipeline:
         Args:
             pretrained_model_name_or_path: a folder, or a Hub id such as "google/ddpm-cifar10-32"; of the Hub's files
                 only the needed ones are loaded.
-            torch_dtype: the dtype of the weights, whatever the files hold; float32 if None.
+            torch_dtype, or dtype: the dtype of the weights, whatever the files hold; float32 if None.
             variant: "fp16" for files such as diffusion_pytorch_model.fp16.safetensors.
+            use_safetensors: True refuses pickles, which are read where there is nothing else.
             revision, cache_dir, token, local_files_only: as in huggingface_hub; see `minidiff.files.Repository`.
             components: by name, to be used instead of the repository's; None for none.
         Raises:
@@ -122,7 +146,7 @@ class DiffusionPipeline:
             ValueError: a file is broken or names a class that minidiff does not have; weights do not fit.
             TypeError: `components` has an unknown name; `torch_dtype` is no floating-point torch.dtype.
         """
-        require_dtype(torch_dtype)
+        torch_dtype = required_dtype(torch_dtype, dtype)
         hub = dict(revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
         repository = files.Repository(pretrained_model_name_or_path, **hub)
         index = repository.read_json("model_index.json")
@@ -147,31 +171,41 @@ class DiffusionPipeline:
         folders = {name: name if repository.has_folder(name) else None for name in present}
         repository.fetch([files.join(folders[name], found.config_file) for name, found in present.items()])
         made = {name: found.described_in(repository, folders[name]) for name, found in present.items()}
-        weights = [component.weight_files(repository, folders[name], variant) for name, component in made.items()]
-        repository.fetch(sum(weights, []))
+        weights = {
+            name: component.weight_files(repository, folders[name], variant, use_safetensors)
+            for name, component in made.items()
+        }
+        repository.fetch(sum(weights.values(), []))
         for name, component in made.items():
-            components[name] = component.read_weights(repository, folders[name], variant, torch_dtype)
+            components[name] = component.read_weights(repository, weights[name], torch_dtype)
         return cls(**components)
 
-    def save_pretrained(self, save_directory):
+    @leaving_out(**SAVING)
+    def save_pretrained(self, save_directory, *, variant=None):
         """Write all that `from_pretrained` needs into `save_directory`, one folder a component.
 
         A crash leaves no half file, and what else lies there stays: see `minidiff.files.saving`.
 
+        Args:
+            variant: stands in the names of the weights' files, such as "fp16"; nothing is converted.
         Raises:
             TypeError: a component cannot be saved.
+            ValueError: a network's weights do not fit its config, so that nothing could load them.
         """
         index = {"_class_name": type(self).__name__, "_diffusers_version": DIFFUSERS_VERSION}
-        for name, component in self.components.items():
-            if component is not None and not hasattr(component, "write_to"):
+        components = {name: unwrapped(component) for name, component in self.components.items()}
+        for name, component in components.items():
+            if component is not None and not hasattr(component, "save_pretrained"):
                 raise TypeError(
-                    f"{name} is a {type(component).__name__}, which cannot be saved; it has no method write_to"
+                    f"{name} is a {type(component).__name__}, which cannot be saved; it has no method save_pretrained"
                 )
-            index[name] = [None, None] if component is None else [component.library, type(component).__name__]
+            index[name] = [None, None] if component is None else [library(component), type(component).__name__]
         with files.saving(save_directory) as new:
-            for name, component in self.components.items():
-                if component is not None:
-                    component.write_to(new / name)
+            for name, component in components.items():
+                if isinstance(component, Configurable):
+                    component.write_to(new / name, variant)
+                elif component is not None:  # another package's own
+                    component.save_pretrained(new / name)
             files.write_json(new / "model_index.json", index)
 
     # -- where it runs
@@ -197,11 +231,32 @@ class DiffusionPipeline:
 
     # -- what a loop needs
 
-    def check_call(self, batch_size, generator, output_type, output_types=("pil", "np", "pt")):
+    @property
+    def sample_shape(self):
+        """(C, H, W) of one sample, as the network was trained to draw it.
+
+        Raises:
+            ValueError: the network returns other channels than it takes.
+        """
+        network = unwrapped(self.unet)
+        config = getattr(network, "config", {})
+        C, out = config.get("in_channels"), config.get("out_channels")
+        if C != out:
+            raise ValueError(
+                f"the unet takes {C} channels and returns {out}; allowed are as many: what it predicts is shaped like "
+                "the sample"
+            )
+        if hasattr(network, "sample_shape"):
+            return network.sample_shape
+        size = config["sample_size"]  # of another package's network
+        return (C, *((size, size) if isinstance(size, int) else size))
+
+    def check_call(self, batch_size, generator, output_type, output_types=("pil", "np", "pt"), channels=None):
         """Refuse bad arguments of a call before any work is done.
 
         Args:
-            output_types: what this pipeline allows.
+            output_types: what this pipeline allows; "numpy" is another name of "np".
+            channels: of the pictures; where None, those of the network's samples.
         Raises:
             ValueError: names the argument, its value and what is allowed; or a component that is absent.
         """
@@ -211,7 +266,12 @@ class DiffusionPipeline:
                     f"{name} is None, and {type(self).__name__} draws nothing without; it can be passed by that name"
                 )
         check_whole("batch_size", batch_size)
-        check_one_of("output_type", output_type, output_types)
+        check_one_of("output_type", "np" if output_type == "numpy" else output_type, output_types)
+        channels = channels or self.sample_shape[0]
+        if output_type == "pil" and channels not in (1, 3):
+            raise ValueError(
+                f"output_type is 'pil'; allowed for {channels} channels are 'np' and 'pt': no PIL image has them"
+            )
         if isinstance(generator, list | tuple) and len(generator) != batch_size:
             raise ValueError(f"generator is a list of {len(generator)}; allowed is one a sample, so {batch_size}")
         for one in generator if isinstance(generator, list | tuple) else [generator]:
@@ -221,17 +281,20 @@ class DiffusionPipeline:
                 check_device(one, self.device)
 
     def start_noise(self, shape, generator=None, latents=None):
-        """Where the loop begins: `latents` if given, else noise from N(0, I), on the network's device, in its dtype.
+        """Where the loop begins: `latents` if given, else noise from N(0, I), on the network's device, in its dtype;
+        times the scheduler's `init_noise_sigma`, which it may have only after `set_timesteps`.
 
         Raises:
             ValueError: `latents` has another shape.
         """
         if latents is None:
-            return randn(shape, generator, self.device, self.dtype)
-        if not isinstance(latents, torch.Tensor) or latents.shape != tuple(shape):
+            z = randn(shape, generator, self.device, self.dtype)
+        elif not isinstance(latents, torch.Tensor) or latents.shape != tuple(shape):
             what = f"of shape {tuple(latents.shape)}" if isinstance(latents, torch.Tensor) else repr(latents)
             raise ValueError(f"latents is {what}; allowed is a tensor of shape {tuple(shape)}")
-        return latents.to(self.device, self.dtype)
+        else:
+            z = latents.to(self.device, self.dtype)
+        return z * self.scheduler.init_noise_sigma
 
     def set_progress_bar_config(self, **options):
         """Options of tqdm for all progress bars from now on: `set_progress_bar_config(disable=True)`."""
@@ -247,19 +310,20 @@ class DiffusionPipeline:
         """What a loop calls after each step, so that others can look on and take part.
 
             watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
-            x_t = watch(i, t, latents=x_prev, model_output=eps_theta, pred_original_sample=x_0_hat)
+            x_t = watch(i, t, step, sample=x_t, model_output=eps_theta)
 
         Args:
             callback: None, or a function (pipe, i, t, tensors) -> dict or None, where `tensors` holds those in
                 `names`. Entries of the dict that the loop goes on with (`latents` and those in `also`) replace its
                 values; the others, in a dict handed back whole, are let pass.
-            names: which tensors the callback wants to see.
+            names: which tensors the callback wants to see: `latents`, the sample after the step; `sample`, x_t as the
+                step received it; `model_output` for it; `pred_original_sample`, what the step believes in.
             also: names of values, beside `latents`, that this loop lets a callback see and replace. The loop gets back
                 what to go on with: latents alone, or, if there are others, the tuple of latents and them.
         Raises:
             ValueError: a name that this pipeline does not have; `callback` is not callable.
         """
-        known = ("latents", "model_output", "pred_original_sample", *also)
+        known = ("latents", "sample", "model_output", "pred_original_sample", *also)
         if callback is not None and not callable(callback):
             raise ValueError(
                 f"callback_on_step_end is {callback!r}; allowed is None or a function (pipe, i, t, tensors)"
@@ -267,7 +331,10 @@ class DiffusionPipeline:
         refuse_names("callback_on_step_end_tensor_inputs", names, known)
         self.interrupt = False
 
-        def after_step(i, t, **values):
+        def after_step(i, t, step, **values):
+            values.setdefault("latents", step.prev_sample)
+            if "pred_original_sample" in names:  # only then: another package's scheduler may not have it
+                values.setdefault("pred_original_sample", step.pred_original_sample)
             returned = callback(self, i, t, {name: values[name] for name in names}) if callback else None
             if returned is not None and not isinstance(returned, dict):
                 raise ValueError(f"callback_on_step_end returned {returned!r}; allowed is None or a dict")
@@ -283,13 +350,16 @@ class DiffusionPipeline:
         Args:
             x: (B, C, H, W), in [-1, 1] if `centred`, else in [0, 1]; what lies outside is clipped.
             output_type: "pil" for B PIL images (levels are rounded, the papers' code cuts off: 1 level of difference),
-                "np" for an array (B, H, W, C) in [0, 1], "pt" for a tensor (B, C, H, W) in [0, 1].
+                "np" or "numpy" for an array (B, H, W, C) in [0, 1], "pt" for a tensor (B, C, H, W) in [0, 1].
+        Raises:
+            ValueError: x holds numbers that are infinite or none at all.
         """
+        refuse_broken(x)
         x = (x / 2 + 0.5 if centred else x).clamp(0, 1)
         if output_type == "pt":
             return x
         pixels = x.cpu().permute(0, 2, 3, 1).float().numpy()  # (B, H, W, C)
-        return pixels if output_type == "np" else pil_images(pixels)
+        return pil_images(pixels) if output_type == "pil" else pixels
 
 
 def required_names(cls):
@@ -298,19 +368,61 @@ def required_names(cls):
     return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
-def with_near_names(call):
-    """A pipeline's `__call__`, which answers an unknown argument with the nearest known name."""
+def on_a_copy(call):
+    """A pipeline's `__call__` as it is found on the class; its `__wrapped__` is the loop itself, with gradients.
+
+    It runs on a shallow copy of the pipeline, with a shallow copy of its scheduler, whose state (timesteps, history)
+    two calls at once would mix up. At its end the scheduler that people know has the state, and the pipeline what the
+    loop set. An unknown argument is answered with the nearest known name.
+    """
     parameters = inspect.signature(call).parameters.values()
-    if any(p.kind is p.VAR_KEYWORD for p in parameters):
-        return call
+    any_name = any(p.kind is p.VAR_KEYWORD for p in parameters)
     known = [p.name for p in parameters][1:]
 
     @functools.wraps(call)
-    def checked(self, *args, **kwargs):
-        refuse_unknown(type(self).__name__, kwargs, known)
-        return call(self, *args, **kwargs)
+    def called(self, *args, **kwargs):
+        refuse_unknown(type(self).__name__, {} if any_name else kwargs, known)
+        run, scheduler = copy.copy(self), getattr(self, "scheduler", None)
+        run._running = []
+        if "scheduler" in self._names:
+            run.scheduler = copy.copy(scheduler)
+        before = dict(run.__dict__)
+        self.__dict__.setdefault("_running", []).append(run)
+        try:
+            result = call(run, *args, **kwargs)
+        finally:
+            self._running.remove(run)
+        if scheduler is not None:
+            scheduler.__dict__.update(before["scheduler"].__dict__)
+        self.__dict__.update({key: value for key, value in run.__dict__.items() if value is not before.get(key)})
+        return result
 
-    return checked
+    called.__wrapped__ = inspect.unwrap(call)
+    return called
+
+
+def described(component):
+    """str: a component in a line."""
+    network = unwrapped(component)
+    if not isinstance(network, nn.Module):
+        return repr(component)
+    one = next(network.parameters())
+    millions = sum(p.numel() for p in network.parameters()) / 1e6
+    return f"{type(network).__name__}, {millions:.2f} million parameters, {one.dtype} on {one.device}"
+
+
+def library(component):
+    """str: where model_index.json says that the class of a component lives."""
+    return getattr(component, "library", type(component).__module__.split(".")[0])
+
+
+def refuse_broken(x):
+    """Raises ValueError where x is not finite, so that no overflow passes for a picture or a sound."""
+    if not x.isfinite().all():
+        raise ValueError(
+            f"{(~x.isfinite()).sum()} of {x.numel()} numbers of the result are infinite or none at all: the network or "
+            f"the walk left the range of {x.dtype}"
+        )
 
 
 def pil_images(pixels):
@@ -349,11 +461,13 @@ def component_class(name, entry):
         return None
     library, wanted = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
     found = public_class(wanted) if library in LIBRARIES else None
+    found = found or Configurable._subclasses.get(str(wanted))
     if not hasattr(found, "described_in"):
         raise ValueError(
             f"model_index.json names {json.dumps(entry)} as {name}, which minidiff does not have; "
             f"it has {', '.join(n for n in minidiff.__all__ if n.endswith(('Model', 'Scheduler')))}. "
-            f"A component of your own can be passed: from_pretrained(..., {name}=...)"
+            "A class of your own is known once the module that defines it is imported; "
+            f"or pass the component: from_pretrained(..., {name}=...)"
         )
     return found
 

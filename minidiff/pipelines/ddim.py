@@ -47,14 +47,16 @@ class DDIMPipeline(DiffusionPipeline):
             num_inference_steps: how many of the T timesteps are visited.
             use_clipped_model_output: see `DDIMScheduler.step`.
             output_type: "pil", "np" (B, H, W, C) or "pt" (B, C, H, W), both in [0, 1].
-            latents: x_T itself, (B, C, H, W).
+            latents: x_T itself, standard normal, (B, C, H, W).
             callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces
                 tensors.
-            callback_on_step_end_tensor_inputs: names out of "latents", "model_output", "pred_original_sample".
+            callback_on_step_end_tensor_inputs: names out of "latents" (after the step), "sample" (x_t, before it),
+                "model_output", "pred_original_sample".
         Returns:
             `ImagePipelineOutput`, or the tuple `(images,)`.
         Raises:
-            ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then.
+            ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then. Or the
+                pictures hold numbers that are infinite or none at all.
         """
         self.check_call(batch_size, generator, output_type)
         check_eta(eta)
@@ -62,14 +64,12 @@ class DDIMPipeline(DiffusionPipeline):
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
 
         # DDPM Alg. 2, line 1  x_T \sim \mathcal N(0, I)
-        x_t = self.start_noise((batch_size, *self.unet.sample_shape), generator, latents)  # (B, C, H, W)
+        x_t = self.start_noise((batch_size, *self.sample_shape), generator, latents)  # (B, C, H, W)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
-            eps_theta = self.unet(x_t, t).sample
+            eps_theta = self.unet(self.scheduler.scale_model_input(x_t, t), t).sample
             step = self.scheduler.step(eps_theta, t, x_t, eta, use_clipped_model_output, generator)
-            x_t = watch(
-                i, t, latents=step.prev_sample, model_output=eps_theta, pred_original_sample=step.pred_original_sample
-            )
+            x_t = watch(i, t, step, sample=x_t, model_output=eps_theta)
             if self.interrupt:
                 break
         return ImagePipelineOutput(self.postprocess(x_t, output_type)).as_asked(return_dict)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+import minidiff
 from minidiff.config import Configurable, check_one_of, check_whole
 from minidiff.outputs import Output
 
@@ -21,7 +22,7 @@ SPACINGS = ("leading", "linspace", "trailing")
 BETA_SCHEDULES = ("linear", "scaled_linear", "squaredcos_cap_v2")
 
 
-@dataclass
+@dataclass(eq=False)
 class SchedulerOutput(Output):
     r"""One step's result.
 
@@ -47,12 +48,30 @@ class Scheduler(Configurable):
     def __len__(self):
         return self.config.num_train_timesteps
 
+    @property
+    def compatibles(self):
+        """list of classes: the schedulers that can be made from this one's config and take its place."""
+        return [type(self)]
+
+    def check_step(self, sample, **alike):
+        """Refuse what a step would otherwise broadcast, or round, without a word.
+
+        Args:
+            sample: x_t.
+            alike: what must have its shape, by name.
+        Raises:
+            ValueError: the sample is not floating point, or one of `alike` has another shape.
+        """
+        check_floating("sample", sample)
+        for name, tensor in alike.items():
+            check_alike(name, tensor, "sample", sample)
+
 
 class DiscreteScheduler(Scheduler):
     """Base of the schedulers that visit some of the T timesteps that the network was trained on.
 
     Attributes:
-        beta, alpha_bar: (T,) tables, in the default dtype at construction.
+        beta, alpha_bar: (T,) tables, in the default dtype at construction, but at least in float32.
         timesteps: (N,) int64, in the order of the network's calls.
     """
 
@@ -67,7 +86,7 @@ class DiscreteScheduler(Scheduler):
         check_one_of("timestep_spacing", config.timestep_spacing, SPACINGS)
         if config.trained_betas is not None:
             check_numbers("trained_betas", config.trained_betas)
-            beta = torch.tensor(config.trained_betas, dtype=torch.get_default_dtype())
+            beta = torch.tensor(config.trained_betas, dtype=table_dtype())
             if beta.shape != (config.num_train_timesteps,):
                 raise ValueError(
                     f"trained_betas has {beta.numel()} entries; allowed are num_train_timesteps={len(self)}"
@@ -91,14 +110,40 @@ class DiscreteScheduler(Scheduler):
         self.timesteps = torch.arange(len(self) - 1, -1, -1)
 
     @property
+    def compatibles(self):
+        """list of classes: the schedulers that can be made from this one's config and take its place."""
+        public = [getattr(minidiff, name) for name in minidiff.__all__ if name.endswith("Scheduler")]
+        return [cls for cls in public if issubclass(cls, DiscreteScheduler)]
+
+    @property
+    def final_alpha_cumprod(self):
+        r"""\bar\alpha after the last step, by its name in diffusers."""
+        to_one = self.config.get("set_alpha_to_one", True)
+        return torch.ones_like(self.alpha_bar[0]) if to_one else self.alpha_bar[0]
+
+    @property
     def betas(self):
-        """`beta`, by its name in diffusers."""
+        """`beta`, by its name in diffusers; assigning it moves or replaces the table, as for `alphas_cumprod`."""
         return self.beta
+
+    @betas.setter
+    def betas(self, table):
+        self.beta = table
+
+    @property
+    def alphas(self):
+        """The share of a signal that each timestep keeps, by its name in diffusers."""
+        # DDPM §2  \alpha_t = 1 - \beta_t
+        return 1 - self.beta
 
     @property
     def alphas_cumprod(self):
         """`alpha_bar`, by its name in diffusers."""
         return self.alpha_bar
+
+    @alphas_cumprod.setter
+    def alphas_cumprod(self, table):
+        self.alpha_bar = table
 
     def spaced_timesteps(self, num_inference_steps):
         """N of the T timesteps, from noise to picture: an int64 array.
@@ -126,28 +171,49 @@ class DiscreteScheduler(Scheduler):
             )
         return t.astype(np.int64)
 
-    def set_timesteps(self, num_inference_steps, device=None):
+    def set_timesteps(self, num_inference_steps=None, device=None, *, timesteps=None):
         """Choose the timesteps to visit.
 
         Args:
             num_inference_steps: N, how many, a whole number from 1 to T.
             device: where `timesteps` shall lie.
+            timesteps: the timesteps themselves instead, whole numbers that fall.
         Raises:
-            ValueError: see `spaced_timesteps`; nothing has changed then.
+            ValueError: see `spaced_timesteps` and above; nothing has changed then.
         """
-        self.timesteps = torch.from_numpy(self.spaced_timesteps(num_inference_steps)).to(device)
-        self.num_inference_steps = num_inference_steps
+        if timesteps is None:
+            t = torch.from_numpy(self.spaced_timesteps(num_inference_steps))
+        else:
+            t = self.own_timesteps(timesteps, num_inference_steps)
+        self.timesteps, self.num_inference_steps = t.to(device), len(t)
+
+    def own_timesteps(self, timesteps, num_inference_steps):
+        """A list of one's own as a tensor. Raises ValueError where it is none, or stands beside a number of steps."""
+        if num_inference_steps is not None or self.config.get("step_to") == "ratio":
+            raise ValueError(
+                f"num_inference_steps is {num_inference_steps!r} and timesteps are given; allowed is one of them, with "
+                "step_to='ratio' the former"
+            )
+        t = torch.as_tensor(timesteps)
+        if t.ndim != 1 or not len(t) or not is_whole(t):
+            raise ValueError(f"timesteps is {timesteps!r:.100}; allowed is a list of whole numbers")
+        t = t.long()
+        if t.min() < 0 or t.max() >= len(self) or (t.diff() >= 0).any():
+            raise ValueError(
+                f"timesteps is {brief(t)}; allowed are falling numbers from {len(self) - 1}, the last, to 0"
+            )
+        return t
 
     def target_of(self, timestep):
         """Where a step from `timestep` goes to: a timestep, as a plain number; -1 is the end, the picture itself.
 
         Raises:
-            ValueError: `timestep` is no entry of `timesteps`.
+            ValueError: `timestep` is no entry of `timesteps`, or more than one number.
         """
-        t = float(timestep)
+        t = one_time(timestep)
         place = (self.timesteps == t).nonzero().flatten().tolist()
         if not place:
-            raise ValueError(f"timestep is {t:g}; allowed are the entries of timesteps: {self.timesteps.tolist()}")
+            raise ValueError(f"timestep is {t:g}; allowed are the entries of timesteps, {brief(self.timesteps)}")
         return self.timesteps[place[0] + 1].item() if place[0] + 1 < len(self.timesteps) else -1
 
     def predict(self, model_output, x_t, alpha_bar_t):
@@ -185,26 +251,81 @@ class DiscreteScheduler(Scheduler):
         Returns:
             x_t, shaped like x_0.
         Raises:
-            ValueError: a timestep is out of range or no whole number, or there are neither one nor B.
+            ValueError: x_0 is not floating point, or the noise has another shape; a timestep is out of range or no
+                whole number, or there are neither one nor B.
         """
-        x_0, eps, t = original_samples, noise, torch.as_tensor(timesteps).to(self.alpha_bar.device)
-        if t.is_floating_point() or t.shape not in ((), (1,), (len(x_0),)):
-            raise ValueError(
-                f"timesteps is {t.dtype} of shape {tuple(t.shape)}; allowed are whole numbers, one or {len(x_0)}"
-            )
-        if not ((t >= 0) & (t < len(self))).all():
-            raise ValueError(f"timesteps reach from {t.min()} to {t.max()}; allowed are 0 to {len(self) - 1}")
-        alpha_bar_t = self.alpha_bar[t].to(x_0.device, x_0.dtype)
-        alpha_bar_t = alpha_bar_t.reshape(-1, *[1] * (x_0.ndim - 1))  # (B, 1, ...)
+        x_0, eps, alpha_bar_t = original_samples, noise, self.alpha_bar_of_each(original_samples, noise, timesteps)
 
         # DDPM (4)  x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \epsilon
         x_t = alpha_bar_t**0.5 * x_0 + (1 - alpha_bar_t) ** 0.5 * eps
-        return x_t
+        return x_t.to(x_0.dtype)
+
+    def get_velocity(self, sample, noise, timesteps):
+        """v, what a network with prediction_type "v_prediction" is trained to predict; arguments as for `add_noise`."""
+        x_0, eps, alpha_bar_t = sample, noise, self.alpha_bar_of_each(sample, noise, timesteps)
+
+        # PD §4  v = \sqrt{\bar\alpha_t}\, \epsilon - \sqrt{1 - \bar\alpha_t}\, x_0
+        v = alpha_bar_t**0.5 * eps - (1 - alpha_bar_t) ** 0.5 * x_0
+        return v.to(x_0.dtype)
+
+    def alpha_bar_of_each(self, x_0, eps, timesteps):
+        r"""\bar\alpha_t of each sample, (B, 1, ...), in the table's dtype: 1 - \bar\alpha_t drowns in half precision.
+
+        Raises:
+            ValueError: see `add_noise`.
+        """
+        check_floating("the sample", x_0)
+        check_alike("noise", eps, "the sample", x_0)
+        t = torch.as_tensor(timesteps).to(self.alpha_bar.device)
+        if not is_whole(t) or t.shape not in ((), (1,), (len(x_0),)):
+            raise ValueError(
+                f"timesteps is {t.dtype} of shape {tuple(t.shape)}; allowed are whole numbers, one or {len(x_0)}"
+            )
+        t = t.long()
+        if not ((t >= 0) & (t < len(self))).all():
+            raise ValueError(f"timesteps reach from {t.min()} to {t.max()}; allowed are 0 to {len(self) - 1}")
+        return self.alpha_bar[t].to(x_0.device).reshape(-1, *[1] * (x_0.ndim - 1))
 
 
 def check_numbers(argument, values):
     if not isinstance(values, tuple) or not all(isinstance(value, numbers.Real) for value in values):
         raise ValueError(f"{argument}: {values!r}; allowed are numbers")
+
+
+def check_floating(argument, x):
+    if not isinstance(x, torch.Tensor) or not x.is_floating_point():
+        what = x.dtype if isinstance(x, torch.Tensor) else repr(x)[:100]
+        raise ValueError(
+            f"{argument} is {what}; allowed is a floating-point tensor: pictures of bytes become x.float() / 127.5 - 1"
+        )
+
+
+def check_alike(argument, tensor, other, x):
+    if not isinstance(tensor, torch.Tensor) or tensor.shape != x.shape:
+        what = f"of shape {tuple(tensor.shape)}" if isinstance(tensor, torch.Tensor) else repr(tensor)[:100]
+        raise ValueError(f"{argument} is {what}; allowed is the shape of {other}, {tuple(x.shape)}")
+
+
+def one_time(timestep):
+    """float: the time of a step. Raises ValueError where there are several: all samples step at one time."""
+    if isinstance(timestep, torch.Tensor) and timestep.numel() != 1:
+        raise ValueError(f"timestep has the shape {tuple(timestep.shape)}; allowed is one time, for all samples alike")
+    return float(timestep)
+
+
+def is_whole(t):
+    """bool: whether a tensor holds whole numbers, of whatever dtype; truth values are none."""
+    return not (t.is_floating_point() or t.is_complex() or t.dtype == torch.bool)
+
+
+def brief(t):
+    """str: a table of timesteps, in a line even where it has a thousand."""
+    return str(t.tolist()) if len(t) <= 20 else f"{len(t)} from {t[0]:g} to {t[-1]:g}"
+
+
+def table_dtype():
+    """torch.dtype of noise levels: in half precision those of a nearly clean picture would all be 1."""
+    return torch.promote_types(torch.get_default_dtype(), torch.float32)
 
 
 def beta_table(beta_schedule, T, beta_start, beta_end):
@@ -217,15 +338,15 @@ def beta_table(beta_schedule, T, beta_start, beta_end):
     check_one_of("beta_schedule", beta_schedule, BETA_SCHEDULES)
     if beta_schedule == "linear":
         # DDPM §4  \beta_i = \beta_{start} + \frac{i}{T - 1} (\beta_{end} - \beta_{start})
-        beta = torch.linspace(beta_start, beta_end, T)
+        beta = torch.linspace(beta_start, beta_end, T, dtype=table_dtype())
     elif beta_schedule == "scaled_linear":
         # LDM app. E  \beta_i = \left(\sqrt{\beta_{start}}
         #             + \frac{i}{T - 1} (\sqrt{\beta_{end}} - \sqrt{\beta_{start}})\right)^2
-        beta = torch.linspace(beta_start**0.5, beta_end**0.5, T) ** 2
+        beta = torch.linspace(beta_start**0.5, beta_end**0.5, T, dtype=table_dtype()) ** 2
     else:
         i, s = torch.arange(T + 1, dtype=torch.float64), 0.008
         # IDDPM (17)  f_i = \cos\left(\frac{i / T + s}{1 + s} \cdot \frac{\pi}{2}\right)^2
         f = torch.cos((i / T + s) / (1 + s) * math.pi / 2) ** 2
         # IDDPM (17)  \beta_t = \min\left(1 - \frac{f_{t+1}}{f_t}, 0.999\right)
         beta = (1 - f[1:] / f[:-1]).clamp(max=0.999)
-    return beta.to(torch.get_default_dtype())
+    return beta.to(table_dtype())

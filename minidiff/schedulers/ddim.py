@@ -10,8 +10,6 @@ the next timestep kept.
 
 from numbers import Real
 
-import torch
-
 from minidiff.config import check_one_of, configured
 from minidiff.noise import randn_like
 from minidiff.schedulers.base import DiscreteScheduler, SchedulerOutput
@@ -45,6 +43,7 @@ class DDIMScheduler(DiscreteScheduler):
         set_alpha_to_one=True,
         steps_offset=0,
         prediction_type="epsilon",
+        *,
         timestep_spacing="leading",
         step_to="next",
     ):
@@ -65,9 +64,7 @@ class DDIMScheduler(DiscreteScheduler):
         t_prev = self.target_of(timestep)
         if self.config.step_to == "ratio":
             t_prev = int(timestep) - len(self) // self.num_inference_steps
-        if t_prev >= 0:
-            return self.alpha_bar[t_prev]
-        return torch.ones_like(self.alpha_bar[0]) if self.config.set_alpha_to_one else self.alpha_bar[0]
+        return self.alpha_bar[t_prev] if t_prev >= 0 else self.final_alpha_cumprod
 
     def step(
         self,
@@ -95,11 +92,14 @@ class DDIMScheduler(DiscreteScheduler):
             `SchedulerOutput`, or the tuple `(prev_sample, pred_original_sample)`.
         Raises:
             ValueError: eta is outside [0, 1], both generator and variance_noise are given, `set_timesteps` was not
-                called, or `timestep` is no entry of `timesteps`.
+                called, `timestep` is no entry of `timesteps`, or a tensor is not shaped like `sample`.
         """
+        self.check_step(sample, model_output=model_output)
         check_eta(eta)
         if generator is not None and variance_noise is not None:
             raise ValueError("generator and variance_noise are both given; allowed is one of them")
+        if variance_noise is not None:
+            self.check_step(sample, variance_noise=variance_noise)
         x_t = sample
         alpha_bar_prev, alpha_bar_t = self.alpha_bar_before(timestep), self.alpha_bar[int(timestep)]
 
@@ -145,6 +145,7 @@ class DDIMScheduler(DiscreteScheduler):
             ValueError: as `step`; also for the first step of a network that predicts pictures, if
                 `set_alpha_to_one`: a clean picture says nothing of the noise.
         """
+        self.check_step(sample, model_output=model_output)
         x_prev = sample
         alpha_bar_prev, alpha_bar_t = self.alpha_bar_before(timestep), self.alpha_bar[int(timestep)]
         if self.config.prediction_type == "sample" and alpha_bar_prev == 1:

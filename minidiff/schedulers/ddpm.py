@@ -8,8 +8,6 @@ Letters: t-1 stands for the next timestep kept, so that some may be skipped; \al
 whole leap.
 """
 
-import torch
-
 from minidiff.config import check_one_of, configured
 from minidiff.noise import randn_like
 from minidiff.schedulers.base import DiscreteScheduler, SchedulerOutput
@@ -40,12 +38,17 @@ class DDPMScheduler(DiscreteScheduler):
         variance_type="fixed_small",
         clip_sample=True,
         prediction_type="epsilon",
+        *,
         timestep_spacing="leading",
         steps_offset=0,
     ):
         check_one_of("variance_type", variance_type, ("fixed_small", "fixed_large"))
         check_one_of("prediction_type", prediction_type, ("epsilon", "sample", "v_prediction"))
         self.make_tables()
+
+    def set_timesteps(self, num_inference_steps=None, device=None, timesteps=None):
+        """As `DiscreteScheduler.set_timesteps`, whose `timesteps` may come third here, as in diffusers."""
+        super().set_timesteps(num_inference_steps, device, timesteps=timesteps)
 
     def step(self, model_output, timestep, sample, generator=None, return_dict=True):
         r"""One step x_t -> x_{t-1}.
@@ -59,11 +62,12 @@ class DDPMScheduler(DiscreteScheduler):
         Returns:
             `SchedulerOutput`, or the tuple `(prev_sample, pred_original_sample)`.
         Raises:
-            ValueError: `timestep` is no entry of `timesteps`.
+            ValueError: `timestep` is no entry of `timesteps`, or `model_output` is not shaped like `sample`.
         """
-        x_t, t, t_prev = sample, int(timestep), self.target_of(timestep)
+        self.check_step(sample, model_output=model_output)
+        x_t, t_prev, t = sample, self.target_of(timestep), int(timestep)
         alpha_bar_t = self.alpha_bar[t]
-        alpha_bar_prev = self.alpha_bar[t_prev] if t_prev >= 0 else torch.ones_like(alpha_bar_t)
+        alpha_bar_prev = self.alpha_bar[t_prev] if t_prev >= 0 else self.final_alpha_cumprod
 
         # DDPM §2  \alpha_t = \frac{\bar\alpha_t}{\bar\alpha_{t-1}}
         alpha_t = alpha_bar_t / alpha_bar_prev

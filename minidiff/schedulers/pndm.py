@@ -14,10 +14,11 @@ from dataclasses import dataclass
 import torch
 
 from minidiff.config import check_one_of, configured
-from minidiff.schedulers.base import DiscreteScheduler, SchedulerOutput
+from minidiff.schedulers.base import DiscreteScheduler, SchedulerOutput, one_time
+from minidiff.signatures import Off, leaving_out
 
 
-@dataclass
+@dataclass(eq=False)
 class PNDMSchedulerOutput(SchedulerOutput):
     """As `SchedulerOutput`; the tuple stays `(prev_sample,)`, which is what people unpack."""
 
@@ -61,6 +62,7 @@ class PNDMScheduler(DiscreteScheduler):
         prediction_type="epsilon",
         timestep_spacing="leading",
         steps_offset=0,
+        *,
         step_to="next",
         alpha_index_shift=0,
     ):
@@ -70,6 +72,7 @@ class PNDMScheduler(DiscreteScheduler):
         self.make_tables()
         self.timesteps = None
 
+    @leaving_out(timesteps=Off((None,), "the combinations of several predictions want even steps"))
     def set_timesteps(self, num_inference_steps, device=None):
         """Choose the timesteps to visit and forget what was predicted before.
 
@@ -140,8 +143,10 @@ class PNDMScheduler(DiscreteScheduler):
             `PNDMSchedulerOutput`, whose `prev_sample` is where the next call shall be made; or the tuple
             `(prev_sample,)`.
         Raises:
-            ValueError: `set_timesteps` was not called, all timesteps are used up, or it is another timestep's turn.
+            ValueError: `set_timesteps` was not called, all timesteps are used up, it is another timestep's turn, or
+                `model_output` is not shaped like `sample`.
         """
+        self.check_step(sample, model_output=model_output)
         call = self.next_call(timestep)
         alpha_bar_t = self.alpha_bar[call.timestep]
         eps_t = self.predict(model_output, sample, alpha_bar_t)[1]
@@ -218,9 +223,7 @@ class PNDMScheduler(DiscreteScheduler):
     def level(self, t):
         r"""\bar\alpha at timestep t; beyond the last timestep that of the end."""
         t = t + self.config.alpha_index_shift
-        if t >= 0:
-            return self.alpha_bar[t]
-        return torch.ones_like(self.alpha_bar[0]) if self.config.set_alpha_to_one else self.alpha_bar[0]
+        return self.alpha_bar[t] if t >= 0 else self.final_alpha_cumprod
 
     def next_call(self, timestep):
         if self.num_inference_steps is None:
@@ -228,7 +231,7 @@ class PNDMScheduler(DiscreteScheduler):
         if self.counter == len(self.calls):
             raise ValueError(f"all {self.counter} calls are made: set_timesteps starts anew")
         call = self.calls[self.counter]
-        if float(timestep) != call.timestep:
+        if one_time(timestep) != call.timestep:
             raise ValueError(
                 f"timestep is {float(timestep):g}; allowed is {call.timestep}, entry {self.counter} of timesteps, now"
             )
