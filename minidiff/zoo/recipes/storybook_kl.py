@@ -1,0 +1,59 @@
+r"""storybook-kl: the autoencoder of storybook-ldm-text, 64x64 drawings to 16x16x4 latents whose noise it can bear.
+
+High-Resolution Image Synthesis with Latent Diffusion Models. Rombach et al., CVPR 2022, arXiv:2112.10752, section 3.1
+and appendix G, without two parts: the discriminator, and the perceptual loss, which needs a network trained on a
+million photographs. Drawings have sharp edges and no textures; the distances of pixels do for them. The weight of the
+Kullback-Leibler term is the paper's, 10^-6.
+"""
+
+from minidiff.models.autoencoder_kl import AutoencoderKL
+from minidiff.zoo.recipes import latents
+from minidiff.zoo.recipes.training import TrainingRecipe
+
+
+class Recipe(TrainingRecipe):
+    name, seed, steps, batch_size = "storybook-kl", 0, 6_000, 8
+    learning_rate, warmup, ema_decay = 2e-3, 200, 0.999
+    drawings = 20_000
+
+    def network(self):
+        return AutoencoderKL(
+            sample_size=64,
+            latent_channels=4,
+            down_block_types=("DownEncoderBlock2D",) * 3,
+            up_block_types=("UpDecoderBlock2D",) * 3,
+            block_out_channels=(20, 40, 80),
+            layers_per_block=1,
+            norm_num_groups=4,
+        )
+
+    def optimizers(self, network, step):
+        return latents.hidden_by_muon(network, self.learning_rate)
+
+    def data(self):
+        return latents.drawings(self.drawings, self.seed)[:1]  # (n, 3, 64, 64) uint8
+
+    def loss(self, network, batch, generator, step):
+        x = latents.centred(batch[0])
+        q = network.encode(x).latent_dist
+        z = q.sample(generator)
+        x_hat = network.decode(z).sample
+        L_rec = (x_hat - x).abs().mean() + 0.5 * ((x_hat - x) ** 2).mean()
+        L_reg = q.kl().mean()
+
+        # LDM app. G, weighted  L = L_{rec} + 10^{-6} L_{reg}
+        L = L_rec + 1e-6 * L_reg
+        return L
+
+    def save(self, network, folder):
+        """The weights, with the scale of the latents of 2,000 drawings in the config."""
+        x = latents.centred(latents.drawings(2_000, self.seed)[0])
+        scale = 1 / latents.latent_std(latents.encoded(network, x)).item()
+        scaled = AutoencoderKL.from_config(network.config, scaling_factor=round(scale, 5))
+        scaled.load_state_dict(network.state_dict())
+        scaled.half().save_pretrained(folder)
+
+    def measure(self, folder):
+        """How well 500 unseen drawings come back."""
+        network = AutoencoderKL.from_pretrained(folder)
+        return latents.reconstruction(network, latents.unseen_drawings())
