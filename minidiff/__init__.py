@@ -10,6 +10,8 @@ _PUBLIC = {
     "DDPMPipeline": "minidiff.pipelines.ddpm",
     "DDIMPipeline": "minidiff.pipelines.ddim",
     "PNDMPipeline": "minidiff.pipelines.pndm",
+    "AutoencoderKL": "minidiff.models.autoencoder_kl",
+    "UNet2DConditionModel": "minidiff.models.unet_2d_condition",
     "UNet2DModel": "minidiff.models.unet_2d",
     "DDPMScheduler": "minidiff.schedulers.ddpm",
     "DDIMScheduler": "minidiff.schedulers.ddim",

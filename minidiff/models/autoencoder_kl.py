@@ -44,17 +44,17 @@ class DiagonalGaussianDistribution:
         self.mean, logvar = parameters.chunk(2, dim=1)
         self.logvar = logvar.clamp(-30.0, 20.0)
 
-        # VAE app. B, rearranged  \sigma = \exp(\frac12 \mathrm{logvar})
+        # VAE app. C  \sigma = \exp(\frac12 \mathrm{logvar})
         sigma = torch.exp(0.5 * self.logvar)
         self.std, self.var = sigma, self.logvar.exp()
 
     def sample(self, generator=None):
         """A draw, (B, C, h, w); `generator` as in `minidiff.noise.randn`."""
         mu, sigma = self.mean, self.std
-        epsilon = randn_like(mu, generator)
+        eps = randn_like(mu, generator)
 
         # VAE (10)  z = \mu + \sigma \odot \epsilon
-        z = mu + sigma * epsilon
+        z = mu + sigma * eps
         return z
 
     def mode(self):
@@ -65,7 +65,7 @@ class DiagonalGaussianDistribution:
         """(B,): the Kullback-Leibler divergence from N(0, I), summed over the entries, in nats."""
         mu, sigma = self.mean, self.std
 
-        # VAE (10), rearranged  D = -\frac12 \sum (1 + \log(\sigma^2) - \mu^2 - \sigma^2)
+        # VAE (10)  D = -\frac12 \sum (1 + \log(\sigma^2) - \mu^2 - \sigma^2)
         D = -0.5 * (1 + torch.log(sigma**2) - mu**2 - sigma**2).flatten(1).sum(1)
         return D
 

@@ -64,8 +64,20 @@ GLOSSARY = (
     Entry(r"\epsilon'", "the noise to move along, combined from several predictions", "in AB it is the slope"),
     Entry("z", "standard normal noise that a step adds", papers=("DDPM", "SDE")),
     Entry("z", "a latent, what an autoencoder makes of a picture", papers=("VAE", "VQ", "LDM", "CFG")),
+    Entry(r"\mu", "the mean of a latent", papers=("VAE",)),
+    Entry(r"\sigma", "the standard deviation of a latent", papers=("VAE",)),
+    Entry("D", "a Kullback-Leibler divergence, from N(0, I)", papers=("VAE",)),
+    Entry(r"\hat\mu", "the mean of all entries of many latents", papers=("LDM",)),
+    Entry(r"\hat\sigma", "their standard deviation, by which diffusion divides latents", papers=("LDM",)),
     Entry("v", "the velocity that a network can be trained to predict", papers=("PD",)),
     Entry(r"\theta", "as an index: computed by a network with these weights"),
+    Entry(
+        r"\epsilon_c",
+        "the noise predicted with the prompt, c; with u without one",
+        "epsilon(z, c), epsilon(z)",
+        ("CFG",),
+    ),
+    Entry(r"\tilde\epsilon", "the noise to move along under guidance", papers=("CFG",)),
     # Noise levels
     Entry(r"\beta_t", "the variance of the noise that timestep t adds"),
     Entry(r"\alpha_t", "1 - beta_t, the share of the variance that is kept", "DDIM writes alpha_t for alpha-bar_t"),
@@ -93,9 +105,11 @@ GLOSSARY = (
     Entry("A", "what attention gathers, a row for each query"),
     Entry("d", "the channels of one attention head", "the paper writes d_k", ("Attention", "LDM")),
     Entry("e", "the embedding of the time"),
+    Entry("b", "what passes the gate's function", "the paper writes xW + b", ("GEGLU",)),
+    Entry("c", "what is gated", "the paper writes xV + c", ("GEGLU",)),
     Entry(r"\omega_k", "the frequencies of the time embedding"),
     # Training and measures
-    Entry("L", "the loss"),
+    Entry("L", "the loss; with rec of the reconstruction, with reg of what keeps latents in bounds"),
     Entry("w", "how much guidance goes beyond the condition; guidance_scale is 1 + w", papers=("CFG",)),
     Entry(
         "w",

@@ -41,7 +41,7 @@ class Recipe(TrainingRecipe):
         L_rec = (x_hat - x).abs().mean() + 0.5 * ((x_hat - x) ** 2).mean()
         L_reg = q.kl().mean()
 
-        # LDM app. G, weighted  L = L_{rec} + 10^{-6} L_{reg}
+        # LDM app. G  L = L_{rec} + 10^{-6} L_{reg}
         L = L_rec + 1e-6 * L_reg
         return L
 

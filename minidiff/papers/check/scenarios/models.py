@@ -30,3 +30,15 @@ def unet_2d(module):
         {"mid_block_scale_factor": 2**0.5, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1},
     ):
         tiny_unet(**options)(picture(), torch.tensor([3, 9]))
+
+
+@scenario("minidiff.models.autoencoder_kl")
+def autoencoder_kl(module):
+    posterior = module.DiagonalGaussianDistribution(rand(2, 8, 3, 5))
+    posterior.sample(torch.Generator().manual_seed(0))
+    posterior.kl()
+
+
+@scenario("minidiff.models.transformer")
+def transformer(module):
+    module.Transformer2D(6, context_channels=5, heads=3, groups=2)(rand(2, 6, 3, 4), rand(2, 7, 5))

@@ -1,6 +1,6 @@
 """What drives the paired statements of the pipelines."""
 
-from minidiff.papers.check.scenarios.driving import sample, scenario
+from minidiff.papers.check.scenarios.driving import rand, sample, scenario
 
 
 @scenario("minidiff.pipelines.ddpm")
@@ -16,3 +16,9 @@ def ddim_pipeline(module):
 @scenario("minidiff.pipelines.pndm")
 def pndm_pipeline(module):
     sample(module.PNDMPipeline)
+
+
+@scenario("minidiff.pipelines.guidance")
+def guidance(module):
+    for guidance_scale in (0.0, 1.0, 7.5):
+        module.guided(rand(), rand(), guidance_scale)

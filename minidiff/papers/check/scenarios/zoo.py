@@ -1,5 +1,7 @@
 """What drives the paired statements of the zoo: recipes and measures."""
 
+import importlib
+
 import torch
 
 from minidiff.papers.check.scenarios.driving import rand, scenario, tiny_unet
@@ -10,6 +12,20 @@ def storybook_ddpm(module):
     pictures = torch.randint(256, (2, 3, 16, 20), dtype=torch.uint8)
     recipe = module.Recipe()
     recipe.loss(tiny_unet(), (pictures,), torch.Generator().manual_seed(0), step=recipe.restarts[0])
+
+
+@scenario("minidiff.zoo.recipes.latents")
+def latents(module):
+    module.latent_std(rand() + 1)
+
+
+@scenario("minidiff.zoo.recipes.storybook_kl")
+def storybook_kl(module):
+    sizes = {"block_out_channels": (4, 6), "norm_num_groups": 2, "latent_channels": 3}
+    levels = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
+    network = importlib.import_module("minidiff.models.autoencoder_kl").AutoencoderKL(**sizes, **levels)
+    pictures = torch.randint(256, (2, 3, 16, 20), dtype=torch.uint8)
+    module.Recipe().loss(network, (pictures,), torch.Generator().manual_seed(0), step=0)
 
 
 @scenario("minidiff.zoo.evaluator")
