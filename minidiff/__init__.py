@@ -13,6 +13,7 @@ _PUBLIC = {
     "AutoencoderKL": "minidiff.models.autoencoder_kl",
     "UNet2DConditionModel": "minidiff.models.unet_2d_condition",
     "UNet2DModel": "minidiff.models.unet_2d",
+    "VQModel": "minidiff.models.vq_model",
     "DDPMScheduler": "minidiff.schedulers.ddpm",
     "DDIMScheduler": "minidiff.schedulers.ddim",
     "PNDMScheduler": "minidiff.schedulers.pndm",

@@ -42,3 +42,8 @@ def autoencoder_kl(module):
 @scenario("minidiff.models.transformer")
 def transformer(module):
     module.Transformer2D(6, context_channels=5, heads=3, groups=2)(rand(2, 6, 3, 4), rand(2, 7, 5))
+
+
+@scenario("minidiff.models.vq_model")
+def vq_model(module):
+    module.VectorQuantizer(7, 3)(rand(2, 3, 4, 5))
