@@ -11,6 +11,7 @@ _PUBLIC = {
     "DDIMPipeline": "minidiff.pipelines.ddim",
     "PNDMPipeline": "minidiff.pipelines.pndm",
     "AutoencoderKL": "minidiff.models.autoencoder_kl",
+    "LDMBertModel": "minidiff.models.ldm_bert",
     "UNet2DConditionModel": "minidiff.models.unet_2d_condition",
     "UNet2DModel": "minidiff.models.unet_2d",
     "VQModel": "minidiff.models.vq_model",

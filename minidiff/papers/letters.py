@@ -108,6 +108,7 @@ GLOSSARY = (
     Entry("A", "what attention gathers, a row for each query"),
     Entry("d", "the channels of one attention head", "the paper writes d_k", ("Attention", "LDM")),
     Entry("e", "the embedding of the time"),
+    Entry("E_x", "the embeddings of tokens; with p of their positions", papers=("Attention",)),
     Entry("b", "what passes the gate's function", "the paper writes xW + b", ("GEGLU",)),
     Entry("c", "what is gated", "the paper writes xV + c", ("GEGLU",)),
     Entry(r"\omega_k", "the frequencies of the time embedding"),

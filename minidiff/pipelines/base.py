@@ -15,6 +15,7 @@ from minidiff.config import DIFFUSERS_VERSION, Configurable, argument_names, che
 from minidiff.models.base import required_dtype, unwrapped
 from minidiff.noise import check_device, randn
 from minidiff.outputs import Output
+from minidiff.pipelines.foreign import CONFIG_FILES, Foreign
 from minidiff.signatures import LOADING, SAVING, leaving_out, nearest, refuse_unknown
 
 # Classes that published files name by a name from before a rename.
@@ -461,6 +462,8 @@ def component_class(name, entry):
         return None
     library, wanted = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
     found = public_class(wanted) if library in LIBRARIES else None
+    if library == "transformers" and ALIASES.get(wanted, wanted) in CONFIG_FILES:
+        return Foreign(ALIASES.get(wanted, wanted))
     found = found or Configurable._subclasses.get(str(wanted))
     if not hasattr(found, "described_in"):
         raise ValueError(

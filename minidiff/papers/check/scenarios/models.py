@@ -39,6 +39,12 @@ def autoencoder_kl(module):
     posterior.kl()
 
 
+@scenario("minidiff.models.ldm_bert")
+def ldm_bert(module):
+    sizes = {"encoder_layers": 1, "encoder_ffn_dim": 7, "encoder_attention_heads": 2, "head_dim": 3, "d_model": 5}
+    module.LDMBertModel(11, 6, **sizes)(torch.tensor([[3, 1, 10, 0], [4, 4, 2, 9]]))
+
+
 @scenario("minidiff.models.transformer")
 def transformer(module):
     module.Transformer2D(6, context_channels=5, heads=3, groups=2)(rand(2, 6, 3, 4), rand(2, 7, 5))

@@ -1,0 +1,38 @@
+"""Components that the transformers library makes: tokenizers and image processors, out of the files beside the weights.
+
+transformers is imported when one of them is loaded, and not before.
+"""
+
+from minidiff import files
+
+CONFIG_FILES = {
+    "BertTokenizer": "tokenizer_config.json",
+    "CLIPTokenizer": "tokenizer_config.json",
+    "CLIPImageProcessor": "preprocessor_config.json",
+}
+SMALL_FILES = (*sorted(set(CONFIG_FILES.values())), "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt",
+               "special_tokens_map.json", "added_tokens.json")  # fmt: skip
+
+
+class Foreign:
+    """What `from_pretrained` of a pipeline needs of a component: the same methods as `minidiff.config.Configurable`.
+
+    Args:
+        name: of a class of transformers, one of CONFIG_FILES.
+    """
+
+    def __init__(self, name):
+        self.name, self.config_file = name, CONFIG_FILES[name]
+
+    def described_in(self, repository, folder):
+        return self
+
+    def weight_files(self, repository, folder, variant=None):
+        """list of str: all its files, for none of them is large."""
+        return [name for name in (files.join(folder, name) for name in SMALL_FILES) if repository.has(name)]
+
+    def read_weights(self, repository, folder, variant=None, torch_dtype=None):
+        """The component itself."""
+        import transformers
+
+        return getattr(transformers, self.name).from_pretrained(repository.root / (folder or ""), local_files_only=True)
