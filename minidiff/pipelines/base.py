@@ -297,6 +297,14 @@ class DiffusionPipeline:
             z = latents.to(self.device, self.dtype)
         return z * self.scheduler.init_noise_sigma
 
+    def step_options(self, **wanted):
+        """dict: those of the options that the scheduler's `step` takes, for loops that run with every scheduler.
+
+        `eta` and `generator` go to DDIM, `generator` alone to DDPM, neither to PNDM.
+        """
+        known = inspect.signature(self.scheduler.step).parameters
+        return {name: value for name, value in wanted.items() if name in known}
+
     def set_progress_bar_config(self, **options):
         """Options of tqdm for all progress bars from now on: `set_progress_bar_config(disable=True)`."""
         self._progress = options
