@@ -74,6 +74,9 @@ def components(name, tokenizer=None):
             "bert": (minidiff.LDMBertModel(**BERT).eval(), TheirBert(LDMBertConfig(**BERT)).eval()),
             "tokenizer": (tokenizer, tokenizer),
         }
+        for unet in made["unet"]:  # an untrained one hardly hears the prompt
+            for key, weight in unet.named_parameters():
+                weight.data *= 6 if "attn2.to_v" in key or "attn2.to_out" in key else 1
         made["bert"][1].load_state_dict(made["bert"][0].state_dict())
     else:
         channels = {"in_channels": 6} if name == "LDMSuperResolutionPipeline" else {}
@@ -114,7 +117,7 @@ def check_pictures(pipes, kind="one", within=1e-4, **call):
         torch.manual_seed(3)
         results.append(pipe(generator=generator, output_type="np", **call).images)
     assert results[0].shape == results[1].shape and results[0].dtype == np.float32
-    assert results[0].std() > 0.01 and np.abs(results[0][0] - results[0][-1]).max() > 0.001 * (len(results[0]) > 1)
+    assert results[0].std() > 0.01 and (len(results[0]) == 1 or np.abs(results[0][0] - results[0][1]).max() > 0.01)
     np.testing.assert_allclose(*results, rtol=0, atol=within)
     return results[0]
 
