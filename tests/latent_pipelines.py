@@ -55,7 +55,6 @@ BERT = {
     "d_model": 12,
 }
 WORDS = "[PAD] [UNK] [CLS] [SEP] [MASK] a yellow cat in the snow boat ##s at".split()
-NAMES = ("LDMPipeline", "LDMTextToImagePipeline", "LDMSuperResolutionPipeline")
 
 
 def tiny_tokenizer(folder):
@@ -65,8 +64,12 @@ def tiny_tokenizer(folder):
     return BertTokenizer.from_pretrained(folder)
 
 
-def components(name, tokenizer=None):
-    """Two dicts of networks of the pipeline of that name, ours and theirs, with equal random weights."""
+def components(name, tokenizer=None, unet=None):
+    """Two dicts of networks of the pipeline of that name, ours and theirs, with equal random weights.
+
+    Args:
+        unet: changes of the UNet's config.
+    """
     if name == "LDMTextToImagePipeline":
         made = {
             "vqvae": both_networks("AutoencoderKL", **AUTOENCODER),
@@ -82,32 +85,23 @@ def components(name, tokenizer=None):
         channels = {"in_channels": 6} if name == "LDMSuperResolutionPipeline" else {}
         made = {
             "vqvae": both_networks("VQModel", **AUTOENCODER, num_vq_embeddings=30, scaling_factor=0.5),
-            "unet": both_networks("UNet2DModel", **UNET | channels),
+            "unet": both_networks("UNet2DModel", **UNET | channels | (unet or {})),
         }
         for vqvae in made["vqvae"]:
             vqvae.quantize.embedding.weight.data *= 60  # as wide as the latents, so that many codes are near one
     return [{key: pair[side] for key, pair in made.items()} for side in (0, 1)]
 
 
-def both_pipelines(name, tokenizer=None, scheduler="DDIMScheduler", dtype=None, **config):
+def both_pipelines(name, tokenizer=None, scheduler="DDIMScheduler", dtype=None, unet=None, **config):
     """Ours and theirs, each with its own scheduler of that name, from the published config and `config`."""
     pipes = []
-    for library, networks in zip((minidiff, diffusers), components(name, tokenizer)):
+    for library, networks in zip((minidiff, diffusers), components(name, tokenizer, unet)):
         made = getattr(library, scheduler).from_config(PUBLISHED | config)
         pipes.append(getattr(library, name)(scheduler=made, **networks))
         pipes[-1].set_progress_bar_config(disable=True)
         if dtype is not None:
             pipes[-1].to(dtype)
     return pipes
-
-
-def arguments(name):
-    """What the pipeline of that name cannot be called without, for two pictures."""
-    return {
-        "LDMPipeline": {"batch_size": 2},
-        "LDMTextToImagePipeline": {"prompt": ["a yellow cat in the snow", "boats"]},
-        "LDMSuperResolutionPipeline": {"image": torch.rand(2, 3, 4, 4, generator=seeded(5)) * 2 - 1},
-    }[name]
 
 
 def check_pictures(pipes, kind="one", within=1e-4, **call):
@@ -160,7 +154,7 @@ def check_given_latents(pipe, shape, **call):
 def check_watching(pipe, shape, **call):
     """A callback sees the loop's tensors, may replace them, and may end the loop."""
     calls, seen = counted(pipe), []
-    names = ("latents", "model_output", "pred_original_sample")
+    names = ("latents", "sample", "model_output", "pred_original_sample")
 
     def watch(pipe, i, t, tensors):
         seen.append((i, float(t)))

@@ -26,6 +26,7 @@ from minidiff.models.resnet import ResnetBlock2D
 from minidiff.models.unet_2d import DownBlock, MidBlock, check_levels
 from minidiff.noise import randn_like
 from minidiff.outputs import Output
+from minidiff.signatures import Off, leaving_out
 
 EPS = 1e-6  # of every GroupNorm in an autoencoder
 
@@ -70,14 +71,14 @@ class DiagonalGaussianDistribution:
         return D
 
 
-@dataclass
+@dataclass(eq=False)
 class AutoencoderKLOutput(Output):
     """`latent_dist`: a `DiagonalGaussianDistribution`, what the encoder knows of the latent."""
 
     latent_dist: DiagonalGaussianDistribution
 
 
-@dataclass
+@dataclass(eq=False)
 class DecoderOutput(Output):
     """`sample`: (B, out_channels, H, W), the decoded picture, in about [-1, 1]."""
 
@@ -156,6 +157,7 @@ class AutoencoderKL(Model):
         posterior = DiagonalGaussianDistribution(self.quant_conv(self.encoder(x)))
         return AutoencoderKLOutput(latent_dist=posterior).as_asked(return_dict)
 
+    @leaving_out(generator=Off((None,), "a decoder draws nothing"))
     def decode(self, z, return_dict=True):
         """The picture of a latent.
 

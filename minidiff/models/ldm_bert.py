@@ -17,9 +17,10 @@ from torch.nn.functional import gelu, scaled_dot_product_attention
 from minidiff.config import check_one_of, check_whole, configured
 from minidiff.models.base import Model
 from minidiff.outputs import Output
+from minidiff.signatures import Off, leaving_out
 
 
-@dataclass
+@dataclass(eq=False)
 class LDMBertOutput(Output):
     """`last_hidden_state`: (B, M, d_model), the encoded prompts."""
 
@@ -67,6 +68,14 @@ class LDMBertModel(Model):
         self.model = Encoder(self.config)
         self.to_logits = nn.Linear(d_model, vocab_size)  # published, and used by nobody
 
+    @leaving_out(
+        attention_mask=Off((None,), "padding is read like any other word"),
+        position_ids=None,
+        head_mask=None,
+        inputs_embeds=None,
+        output_attentions=(None, False),
+        output_hidden_states=(None, False),
+    )
     def forward(self, input_ids, *, return_dict=True):
         """Encodes prompts.
 

@@ -17,19 +17,20 @@ from torch.nn.functional import silu
 from minidiff.config import check_one_of, check_whole, configured
 from minidiff.models.attention import NoAttention
 from minidiff.models.base import Model
-from minidiff.models.embeddings import TimestepEmbedding, timestep_embedding
+from minidiff.models.embeddings import TimestepEmbedding, one_for_each, timestep_embedding
 from minidiff.models.resample import Downsample2D, Upsample2D
 from minidiff.models.resnet import ResnetBlock2D
 from minidiff.models.transformer import Transformer2D
-from minidiff.models.unet_2d import DownBlock, MidBlock, UNet2DModel, UpBlock, check_input, check_levels
+from minidiff.models.unet_2d import DownBlock, MidBlock, UNet2DModel, UpBlock, check_levels, check_sample
 from minidiff.outputs import Output
+from minidiff.signatures import leaving_out
 
 # A block type is a name in the config: which attention follows each of its residual blocks.
 DOWN_BLOCKS = {"DownBlock2D": NoAttention, "CrossAttnDownBlock2D": Transformer2D}
 UP_BLOCKS = {"UpBlock2D": NoAttention, "CrossAttnUpBlock2D": Transformer2D}
 
 
-@dataclass
+@dataclass(eq=False)
 class UNet2DConditionOutput(Output):
     """`sample`: (B, out_channels, H, W), what the network was trained to predict, mostly the noise in z_t."""
 
@@ -147,6 +148,17 @@ class UNet2DConditionModel(Model):
 
     sample_shape = UNet2DModel.sample_shape
 
+    @leaving_out(
+        class_labels=None,
+        timestep_cond=None,
+        attention_mask=None,
+        cross_attention_kwargs=None,
+        added_cond_kwargs=None,
+        down_block_additional_residuals=None,
+        mid_block_additional_residual=None,
+        down_intrablock_additional_residuals=None,
+        encoder_attention_mask=None,
+    )
     def forward(self, sample, timestep, encoder_hidden_states, *, return_dict=True):
         """Predicts from z_t, t and a prompt.
 
@@ -160,9 +172,9 @@ class UNet2DConditionModel(Model):
             ValueError: the sample has other channels, H or W is no such multiple, there are neither one nor B times,
                 or the prompt has another batch or other channels.
         """
-        check_input(sample, timestep, self.config.in_channels, halvings=len(self.down_blocks) - 1)
+        check_sample(sample, self.config.in_channels, halvings=len(self.down_blocks) - 1)
         check_context(encoder_hidden_states, len(sample), self.config.cross_attention_dim)
-        t, context = torch.as_tensor(timestep, device=sample.device).expand(len(sample)), encoder_hidden_states
+        t, context = one_for_each(timestep, sample), encoder_hidden_states  # (B,), (B, M, cross_attention_dim)
         e = timestep_embedding(t, self.conv_in.out_channels, flip_sin_to_cos=True)
         temb = self.time_embedding(e.to(sample.dtype))  # (B, 4 C[0])
 

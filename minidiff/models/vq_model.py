@@ -17,9 +17,10 @@ from minidiff.config import check_whole, configured
 from minidiff.models.autoencoder_kl import Decoder, DecoderOutput, Encoder, check_autoencoder, check_map
 from minidiff.models.base import Model
 from minidiff.outputs import Output
+from minidiff.signatures import leaving_out
 
 
-@dataclass
+@dataclass(eq=False)
 class VQEncoderOutput(Output):
     """`latents`: (B, vq_embed_dim, h, w), before the lookup."""
 
@@ -103,6 +104,7 @@ class VQModel(Model):
         check_map("x", x, self.config.in_channels, self.factor)
         return VQEncoderOutput(latents=self.quant_conv(self.encoder(x))).as_asked(return_dict)
 
+    @leaving_out(shape=None)
     def decode(self, h, force_not_quantize=False, return_dict=True):
         """The picture of a latent.
 
@@ -123,7 +125,7 @@ class VQModel(Model):
         return self.decode(self.encode(sample).latents, return_dict=return_dict)
 
 
-@dataclass
+@dataclass(eq=False)
 class Quantised(Output):
     """What the lookup finds.
 

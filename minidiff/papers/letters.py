@@ -71,6 +71,7 @@ GLOSSARY = (
     Entry(r"\beta", "how strongly a latent is drawn to its code", papers=("VQ",)),
     Entry("D", "a Kullback-Leibler divergence, from N(0, I)", papers=("VAE",)),
     Entry(r"\hat\mu", "the mean of all entries of many latents", papers=("LDM",)),
+    Entry("s", "the scale of latents, 1 over their standard deviation", papers=("LDM",)),
     Entry(r"\hat\sigma", "their standard deviation, by which diffusion divides latents", papers=("LDM",)),
     Entry("v", "the velocity that a network can be trained to predict", papers=("PD",)),
     Entry(r"\theta", "as an index: computed by a network with these weights"),

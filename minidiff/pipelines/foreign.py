@@ -27,12 +27,13 @@ class Foreign:
     def described_in(self, repository, folder):
         return self
 
-    def weight_files(self, repository, folder, variant=None):
+    def weight_files(self, repository, folder, variant=None, use_safetensors=None):
         """list of str: all its files, for none of them is large."""
         return [name for name in (files.join(folder, name) for name in SMALL_FILES) if repository.has(name)]
 
-    def read_weights(self, repository, folder, variant=None, torch_dtype=None):
+    def read_weights(self, repository, names, torch_dtype=None):
         """The component itself."""
         import transformers
 
-        return getattr(transformers, self.name).from_pretrained(repository.root / (folder or ""), local_files_only=True)
+        folder = (repository.root / names[0]).parent
+        return getattr(transformers, self.name).from_pretrained(folder, local_files_only=True)

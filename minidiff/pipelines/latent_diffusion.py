@@ -9,9 +9,10 @@ Letters: the paper's z_t is DDPM's x_t, in latents; its \tau_\theta(y), the enco
 
 import torch
 
+from minidiff.models.base import unwrapped
 from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput
 from minidiff.pipelines.guidance import check_guidance_scale, guided
-from minidiff.pipelines.latents import decoded, latent_shape, prompts
+from minidiff.pipelines.latents import OUTPUT_TYPES, decoded, latent_shape, prompts
 from minidiff.schedulers.ddim import check_eta
 
 
@@ -57,20 +58,22 @@ class LDMTextToImagePipeline(DiffusionPipeline):
             eta: 0 is deterministic, so that z_T alone decides the picture; 1 has DDPM's variance. In [0, 1]. Only
                 DDIM knows it; other schedulers are run without.
             generator: for z_T and, where the scheduler draws, the noise of every step: None, one, or a list of B.
-            latents: z_T itself, (B, C, h, w).
+            latents: z_T itself, standard normal, (B, C, h, w).
             output_type: "pil", "np" (B, H, W, C) or "pt" (B, C, H, W), both in [0, 1]; "latent" for z_0,
                 (B, C, h, w), not decoded.
             callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces
                 tensors.
-            callback_on_step_end_tensor_inputs: names out of "latents", "model_output", "pred_original_sample",
-                "prompt_embeds" (under guidance the empty prompts' first, then the prompts').
+            callback_on_step_end_tensor_inputs: names out of "latents" (after the step), "sample" (z_t, before it),
+                "model_output", "pred_original_sample", and "prompt_embeds" (under guidance the empty prompts' first,
+                then the prompts').
         Returns:
             `ImagePipelineOutput`, or the tuple `(images,)`.
         Raises:
-            ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then.
+            ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then. Or the
+                pictures hold numbers that are infinite or none at all.
         """
         prompt = prompts(prompt)
-        self.check_call(len(prompt), generator, output_type, ("pil", "np", "pt", "latent"))
+        self.check_call(len(prompt), generator, output_type, OUTPUT_TYPES, channels=3)
         shape = (len(prompt), *latent_shape(self.vqvae, self.unet, height, width))
         check_guidance_scale(guidance_scale)
         check_eta(eta)
@@ -92,14 +95,7 @@ class LDMTextToImagePipeline(DiffusionPipeline):
             else:
                 eps_theta = self.unet(z_in, t, context).sample
             step = self.scheduler.step(eps_theta, t, z_t, **options)
-            z_t, context = watch(
-                i,
-                t,
-                latents=step.prev_sample,
-                model_output=eps_theta,
-                pred_original_sample=step.pred_original_sample,
-                prompt_embeds=context,
-            )
+            z_t, context = watch(i, t, step, sample=z_t, model_output=eps_theta, prompt_embeds=context)
             if self.interrupt:
                 break
         images = z_t if output_type == "latent" else self.postprocess(decoded(self.vqvae, z_t), output_type)
@@ -107,6 +103,6 @@ class LDMTextToImagePipeline(DiffusionPipeline):
 
     def encode(self, prompt):
         """A list of B texts as the UNet hears them: (B, M, d), all padded to the text encoder's length M."""
-        length = self.bert.config.max_position_embeddings
+        length = unwrapped(self.bert).config.max_position_embeddings
         tokens = self.tokenizer(prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         return self.bert(tokens.input_ids.to(self.device)).last_hidden_state

@@ -10,9 +10,10 @@ Letters: the paper's z_t is DDPM's x_t, in latents; y is the small picture.
 import torch
 
 from minidiff.config import check_whole
+from minidiff.models.base import unwrapped
 from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput
 from minidiff.pipelines.images import check_tensor, from_pil
-from minidiff.pipelines.latents import multiple_of_pixels
+from minidiff.pipelines.latents import OUTPUT_TYPES, halvings, multiple_of_pixels
 from minidiff.schedulers.ddim import check_eta
 
 
@@ -55,37 +56,39 @@ class LDMSuperResolutionPipeline(DiffusionPipeline):
             generator: for z_T and, where the scheduler draws, the noise of every step: None, one, or a list of B.
             output_type: "pil", "np" (B, H, W, C) or "pt" (B, C, H, W), both in [0, 1]; "latent" for z_0,
                 (B, C, h, w), not decoded.
-            latents: z_T itself, (B, C, h, w).
+            latents: z_T itself, standard normal, (B, C, h, w).
             callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces
                 tensors.
-            callback_on_step_end_tensor_inputs: names out of "latents", "model_output", "pred_original_sample".
+            callback_on_step_end_tensor_inputs: names out of "latents" (after the step), "sample" (z_t, before it),
+                "model_output", "pred_original_sample".
         Returns:
             `ImagePipelineOutput`, or the tuple `(images,)`.
         Raises:
-            ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then.
+            ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then. Or the
+                pictures hold numbers that are infinite or none at all.
         """
-        self.check_call(1, None, output_type, ("pil", "np", "pt", "latent"))
+        self.check_call(1, None, output_type, OUTPUT_TYPES, channels=3)
         y = self.small_pictures(image, batch_size)  # (B, 3, h, w)
-        self.check_call(len(y), generator, output_type, ("pil", "np", "pt", "latent"))
+        self.check_call(len(y), generator, output_type, OUTPUT_TYPES, channels=3)
         check_eta(eta)
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
         options = self.step_options(eta=eta, generator=generator)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
 
         # DDPM Alg. 2, line 1  z_T \sim \mathcal N(0, I)
-        z_t = self.start_noise((len(y), self.unet.config.out_channels, *y.shape[2:]), generator, latents)
+        z_t = self.start_noise((len(y), unwrapped(self.unet).config.out_channels, *y.shape[2:]), generator, latents)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             z_in = torch.cat([self.scheduler.scale_model_input(z_t, t), y], dim=1)  # what is noisy is scaled, y is not
             eps_theta = self.unet(z_in, t).sample
             step = self.scheduler.step(eps_theta, t, z_t, **options)
-            z_t = watch(
-                i, t, latents=step.prev_sample, model_output=eps_theta, pred_original_sample=step.pred_original_sample
-            )
+            z_t = watch(i, t, step, sample=z_t, model_output=eps_theta)
             if self.interrupt:
                 break
         # These latents were trained on as they are, so nothing divides by a scale.
-        images = z_t if output_type == "latent" else self.postprocess(self.vqvae.decode(z_t).sample, output_type)
+        images = (
+            z_t if output_type == "latent" else self.postprocess(unwrapped(self.vqvae).decode(z_t).sample, output_type)
+        )
         return ImagePipelineOutput(images).as_asked(return_dict)
 
     def small_pictures(self, image, batch_size):
@@ -97,7 +100,7 @@ class LDMSuperResolutionPipeline(DiffusionPipeline):
         if isinstance(image, Image.Image):
             y = from_pil(image, multiple)
         elif isinstance(image, torch.Tensor):
-            check_tensor(image, 2 ** (len(self.unet.config.block_out_channels) - 1))
+            check_tensor(image, 2 ** halvings(self.unet))
             y = image
         else:
             raise ValueError(f"image is {image!r}; allowed is a PIL image, or a tensor (B, 3, h, w)")

@@ -10,7 +10,7 @@ Letters: the paper's z_t is DDPM's x_t, in latents.
 import torch
 
 from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput
-from minidiff.pipelines.latents import decoded
+from minidiff.pipelines.latents import OUTPUT_TYPES, decoded
 from minidiff.schedulers.ddim import check_eta
 
 
@@ -50,30 +50,30 @@ class LDMPipeline(DiffusionPipeline):
             num_inference_steps: how many of the T timesteps are visited.
             output_type: "pil", "np" (B, H, W, C) or "pt" (B, C, H, W), both in [0, 1]; "latent" for z_0,
                 (B, C, h, w), not decoded.
-            latents: z_T itself, (B, C, h, w).
+            latents: z_T itself, standard normal, (B, C, h, w).
             callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces
                 tensors.
-            callback_on_step_end_tensor_inputs: names out of "latents", "model_output", "pred_original_sample".
+            callback_on_step_end_tensor_inputs: names out of "latents" (after the step), "sample" (z_t, before it),
+                "model_output", "pred_original_sample".
         Returns:
             `ImagePipelineOutput`, or the tuple `(images,)`.
         Raises:
-            ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then.
+            ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then. Or the
+                pictures hold numbers that are infinite or none at all.
         """
-        self.check_call(batch_size, generator, output_type, ("pil", "np", "pt", "latent"))
+        self.check_call(batch_size, generator, output_type, OUTPUT_TYPES, channels=3)
         check_eta(eta)
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
         options = self.step_options(eta=eta, generator=generator)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
 
         # DDPM Alg. 2, line 1  z_T \sim \mathcal N(0, I)
-        z_t = self.start_noise((batch_size, *self.unet.sample_shape), generator, latents)  # (B, C, h, w)
+        z_t = self.start_noise((batch_size, *self.sample_shape), generator, latents)  # (B, C, h, w)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             eps_theta = self.unet(self.scheduler.scale_model_input(z_t, t), t).sample
             step = self.scheduler.step(eps_theta, t, z_t, **options)
-            z_t = watch(
-                i, t, latents=step.prev_sample, model_output=eps_theta, pred_original_sample=step.pred_original_sample
-            )
+            z_t = watch(i, t, step, sample=z_t, model_output=eps_theta)
             if self.interrupt:
                 break
         images = z_t if output_type == "latent" else self.postprocess(decoded(self.vqvae, z_t), output_type)

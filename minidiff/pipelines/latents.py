@@ -7,10 +7,14 @@ Letters: z_0 is the latent that the loop ends with, s the scale, 1 over the pape
 """
 
 from minidiff.config import check_whole
+from minidiff.models.base import unwrapped
+
+OUTPUT_TYPES = ("pil", "np", "pt", "latent")
 
 
 def decoded(autoencoder, z_0):
     """The pictures, (B, 3, H, W) in about [-1, 1], of latents z_0, (B, C, h, w), as diffusion works on them."""
+    autoencoder = unwrapped(autoencoder)
     s = autoencoder.config.scaling_factor
 
     # LDM app. G  z = \frac{z_0}{s}
@@ -20,7 +24,12 @@ def decoded(autoencoder, z_0):
 
 def multiple_of_pixels(autoencoder, unet):
     """int: what the sides of a picture must be multiples of, so that autoencoder and UNet can halve them."""
-    return autoencoder.factor * 2 ** (len(unet.config.block_out_channels) - 1)
+    return unwrapped(autoencoder).factor * 2 ** halvings(unet)
+
+
+def halvings(unet):
+    """int: how often a UNet halves the resolution on its way down."""
+    return len(unwrapped(unet).config.block_out_channels) - 1
 
 
 def latent_shape(autoencoder, unet, height=None, width=None):
@@ -29,6 +38,7 @@ def latent_shape(autoencoder, unet, height=None, width=None):
     Raises:
         ValueError: one of the two is given without the other, or is no positive multiple of what the networks need.
     """
+    autoencoder, unet = unwrapped(autoencoder), unwrapped(unet)
     if height is None and width is None:
         return unet.sample_shape
     multiple = multiple_of_pixels(autoencoder, unet)

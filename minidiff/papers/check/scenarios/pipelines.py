@@ -1,6 +1,20 @@
 """What drives the paired statements of the pipelines."""
 
-from minidiff.papers.check.scenarios.driving import rand, sample, scenario
+import importlib
+from typing import NamedTuple
+
+import torch
+
+from minidiff.papers.check.scenarios.driving import (
+    BETAS,
+    picture,
+    rand,
+    sample,
+    scenario,
+    tiny_autoencoder,
+    tiny_conditioned_unet,
+    tiny_unet,
+)
 
 
 @scenario("minidiff.pipelines.ddpm")
@@ -22,3 +36,41 @@ def pndm_pipeline(module):
 def guidance(module):
     for guidance_scale in (0.0, 1.0, 7.5):
         module.guided(rand(), rand(), guidance_scale)
+
+
+@scenario("minidiff.pipelines.latents")
+def latents(module):
+    module.decoded(tiny_autoencoder("vq_model"), rand(2, 3, 4, 5))
+
+
+@scenario("minidiff.pipelines.latent_diffusion_uncond")
+def latent_diffusion_uncond(module):
+    networks = {"vqvae": tiny_autoencoder("vq_model"), "unet": tiny_unet()}
+    run(module.LDMPipeline, networks, batch_size=2)
+
+
+@scenario("minidiff.pipelines.latent_diffusion_superresolution")
+def latent_diffusion_superresolution(module):
+    networks = {"vqvae": tiny_autoencoder("vq_model"), "unet": tiny_unet(in_channels=6)}
+    run(module.LDMSuperResolutionPipeline, networks, image=picture() / 9)
+
+
+@scenario("minidiff.pipelines.latent_diffusion")
+def latent_diffusion(module):
+    bert_class = importlib.import_module("minidiff.models.ldm_bert").LDMBertModel
+    bert = bert_class(9, 5, encoder_layers=1, encoder_ffn_dim=7, encoder_attention_heads=1, head_dim=3, d_model=6)
+    networks = {"vqvae": tiny_autoencoder("autoencoder_kl", latent_channels=3), "unet": tiny_conditioned_unet()}
+    words = {"bert": bert, "tokenizer": lambda texts, **options: Tokens(torch.ones(len(texts), 5, dtype=torch.int64))}
+    run(module.LDMTextToImagePipeline, networks | words, prompt=["a", "b"], guidance_scale=3.0)
+
+
+class Tokens(NamedTuple):
+    input_ids: torch.Tensor
+
+
+def run(pipeline_class, components, **call):
+    """Four steps of a pipeline with random weights."""
+    scheduler = importlib.import_module("minidiff.schedulers.ddim").DDIMScheduler(**BETAS)
+    pipe = pipeline_class(scheduler=scheduler, **components)
+    pipe.set_progress_bar_config(disable=True)
+    pipe(num_inference_steps=4, output_type="pt", eta=0.5, **call)

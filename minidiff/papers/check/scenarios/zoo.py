@@ -1,10 +1,8 @@
 """What drives the paired statements of the zoo: recipes and measures."""
 
-import importlib
-
 import torch
 
-from minidiff.papers.check.scenarios.driving import rand, scenario, tiny_unet
+from minidiff.papers.check.scenarios.driving import rand, scenario, tiny_autoencoder, tiny_unet
 
 
 @scenario("minidiff.zoo.recipes.storybook_ddpm")
@@ -21,9 +19,7 @@ def latents(module):
 
 @scenario("minidiff.zoo.recipes.storybook_kl")
 def storybook_kl(module):
-    sizes = {"block_out_channels": (4, 6), "norm_num_groups": 2, "latent_channels": 3}
-    levels = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
-    network = importlib.import_module("minidiff.models.autoencoder_kl").AutoencoderKL(**sizes, **levels)
+    network = tiny_autoencoder("autoencoder_kl", latent_channels=3)
     pictures = torch.randint(256, (2, 3, 16, 20), dtype=torch.uint8)
     module.Recipe().loss(network, (pictures,), torch.Generator().manual_seed(0), step=0)
 
