@@ -6,6 +6,7 @@ import pytest
 import torch
 from against import seeded
 from latent_pipelines import (
+    PUBLISHED,
     REFUSED,
     both_pipelines,
     check_given_latents,
@@ -120,6 +121,23 @@ def test_the_published_config_is_decoded_as_it_was_trained(tmp_path):
     drawn = [pipe(2, seeded(), num_inference_steps=3, output_type="np").images for pipe in (ours, theirs)]
     np.testing.assert_allclose(drawn[0], right, atol=1e-5)
     assert np.abs(drawn[1] - right).max() > 0.05
+    scales = []
+    for pipe in (ours, theirs):
+        pipe.vqvae.quantize.register_forward_pre_hook(lambda module, arguments: scales.append(arguments[0].std()))
+        pipe(2, seeded(), num_inference_steps=3)
+    assert scales[1] / scales[0] == pytest.approx(5.49, abs=0.01)
+
+
+def test_where_the_published_sampler_stood():
+    """The authors sampled one timestep later and ended at the level of timestep 0; the published file says neither."""
+    published, authors = ({}, {"steps_offset": 1, "set_alpha_to_one": False})
+    stds = [final_std(DDIMScheduler.from_config(PUBLISHED | config), 0.5, 50) for config in (published, authors)]
+    assert stds == pytest.approx([0.4639, 0.4694], abs=1e-4)
+    theirs = diffusers.DDIMScheduler.from_config(PUBLISHED)
+    theirs.set_timesteps(50)
+    ours = DDIMScheduler.from_config(PUBLISHED)
+    ours.set_timesteps(50)
+    assert torch.equal(ours.timesteps, theirs.timesteps) and ours.timesteps[0] == 980
 
 
 def test_loading_and_saving(tmp_path):

@@ -11,12 +11,12 @@ import shutil
 import sys
 
 from minidiff.config import nearest
-from minidiff.papers.ledger import ddim, ddpm, pndm, unet_2d
+from minidiff.papers.ledger import ddim, ddpm, latent_diffusion, pndm, unet_2d
 from minidiff.papers.ledger.mismatch import Mismatch
 
 __all__ = ["ENTRIES", "Mismatch", "entry", "run", "text"]
 
-ENTRIES = (*ddpm.ENTRIES, *ddim.ENTRIES, *pndm.ENTRIES, *unet_2d.ENTRIES)
+ENTRIES = (*ddpm.ENTRIES, *ddim.ENTRIES, *pndm.ENTRIES, *unet_2d.ENTRIES, *latent_diffusion.ENTRIES)
 
 
 def entry(name):
