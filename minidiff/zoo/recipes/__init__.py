@@ -2,7 +2,15 @@
 
 from importlib import import_module
 
-NAMES = ("evaluator", "storybook-ddpm", "storybook-kl")
+NAMES = (
+    "evaluator",
+    "storybook-ddpm",
+    "storybook-kl",
+    "storybook-ldm",
+    "storybook-ldm-sr",
+    "storybook-ldm-text",
+    "storybook-vq",
+)
 
 
 def recipe(name):

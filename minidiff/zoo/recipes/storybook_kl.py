@@ -36,10 +36,8 @@ class Recipe(TrainingRecipe):
     def loss(self, network, batch, generator, step):
         x = latents.centred(batch[0])
         q = network.encode(x).latent_dist
-        z = q.sample(generator)
-        x_hat = network.decode(z).sample
-        L_rec = (x_hat - x).abs().mean() + 0.5 * ((x_hat - x) ** 2).mean()
-        L_reg = q.kl().mean()
+        x_hat = network.decode(q.sample(generator)).sample
+        L_rec, L_reg = latents.reconstruction_loss(x_hat, x), q.kl().mean()
 
         # LDM app. G  L = L_{rec} + 10^{-6} L_{reg}
         L = L_rec + 1e-6 * L_reg
@@ -47,13 +45,11 @@ class Recipe(TrainingRecipe):
 
     def save(self, network, folder):
         """The weights, with the scale of the latents of 2,000 drawings in the config."""
-        x = latents.centred(latents.drawings(2_000, self.seed)[0])
-        scale = 1 / latents.latent_std(latents.encoded(network, x)).item()
+        scale = 1 / latents.latent_std(latents.encoded(network, latents.drawings(2_000, self.seed)[0])).item()
         scaled = AutoencoderKL.from_config(network.config, scaling_factor=round(scale, 5))
         scaled.load_state_dict(network.state_dict())
         scaled.half().save_pretrained(folder)
 
     def measure(self, folder):
         """How well 500 unseen drawings come back."""
-        network = AutoencoderKL.from_pretrained(folder)
-        return latents.reconstruction(network, latents.unseen_drawings())
+        return latents.reconstruction(AutoencoderKL.from_pretrained(folder), latents.unseen_drawings(500))[0]

@@ -1,5 +1,7 @@
 """What drives the paired statements of the zoo: recipes and measures."""
 
+import importlib
+
 import torch
 
 from minidiff.papers.check.scenarios.driving import rand, scenario, tiny_autoencoder, tiny_unet
@@ -15,6 +17,9 @@ def storybook_ddpm(module):
 @scenario("minidiff.zoo.recipes.latents")
 def latents(module):
     module.latent_std(rand() + 1)
+    recipe = importlib.import_module("minidiff.zoo.recipes.storybook_ldm").Recipe()
+    for seed in range(6):  # times on both sides of the largest weight
+        recipe.noise_loss(rand(), lambda z_t, t: 0.9 * z_t, torch.Generator().manual_seed(seed))
 
 
 @scenario("minidiff.zoo.recipes.storybook_kl")
