@@ -30,10 +30,10 @@ PUBLISHED = {  # scheduler_config.json of google/ddpm-cifar10-32
 }
 
 
-def tiny_unet(seed=0):
+def tiny_unet(seed=0, **config):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UNet2DModel(**TINY).eval()
+        return UNet2DModel(**TINY | config).eval()
 
 
 def same_weights(one, other):
