@@ -285,16 +285,15 @@ class DiffusionPipeline:
         times the scheduler's `init_noise_sigma`, which it may have only after `set_timesteps`.
 
         Raises:
-            ValueError: `latents` has another shape.
+            ValueError: `latents` has another shape, or holds whole numbers.
         """
         if latents is None:
-            z = randn(shape, generator, self.device, self.dtype)
-        elif not isinstance(latents, torch.Tensor) or latents.shape != tuple(shape):
-            what = f"of shape {tuple(latents.shape)}" if isinstance(latents, torch.Tensor) else repr(latents)
-            raise ValueError(f"latents is {what}; allowed is a tensor of shape {tuple(shape)}")
-        else:
-            z = latents.to(self.device, self.dtype)
-        return z * self.scheduler.init_noise_sigma
+            latents = randn(shape, generator, self.device, self.dtype)
+        if not isinstance(latents, torch.Tensor) or latents.shape != tuple(shape) or not latents.is_floating_point():
+            tensor = isinstance(latents, torch.Tensor)
+            what = f"{latents.dtype} of shape {tuple(latents.shape)}" if tensor else repr(latents)
+            raise ValueError(f"latents is {what}; allowed is a floating-point tensor of shape {tuple(shape)}")
+        return latents.to(self.device, self.dtype) * self.scheduler.init_noise_sigma
 
     def set_progress_bar_config(self, **options):
         """Options of tqdm for all progress bars from now on: `set_progress_bar_config(disable=True)`."""

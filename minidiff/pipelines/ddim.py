@@ -68,7 +68,14 @@ class DDIMPipeline(DiffusionPipeline):
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             eps_theta = self.unet(self.scheduler.scale_model_input(x_t, t), t).sample
-            step = self.scheduler.step(eps_theta, t, x_t, eta, use_clipped_model_output, generator)
+            step = self.scheduler.step(
+                eps_theta,
+                t,
+                x_t,
+                eta=eta,
+                use_clipped_model_output=use_clipped_model_output,
+                generator=generator,
+            )
             x_t = watch(i, t, step, sample=x_t, model_output=eps_theta)
             if self.interrupt:
                 break
