@@ -42,7 +42,7 @@ print("runs on the", {"cuda": "GPU", "cpu": "processor"}[device])
 # %% [markdown]
 # ## A picture
 #
-# A *pipeline* is a trained network and a rule for using it. This one is a DDIM; lesson 2 is about it. We ask for eight
+# A *pipeline* is a trained network and a rule for using it. This one is a DDIM; lesson 3 is about it. We ask for eight
 # pictures, and hand over the one thing that they depend on: a source of random numbers with a seed.
 
 # %%
@@ -76,8 +76,8 @@ walk = widgets.record(pipe, generator=torch.Generator().manual_seed(7), num_infe
 widgets.scrub(walk)
 
 # %% [markdown]
-# Nothing that one could name: coloured fog, since it has next to nothing to go by (lesson 1 says why it is coloured).
-# Then a sky, then a shape, then a thing. It commits to large features first and to small ones last. Lesson 1 puts a
+# Nothing that one could name: coloured fog, since it has next to nothing to go by (lesson 2 says why it is coloured).
+# Then a sky, then a shape, then a thing. It commits to large features first and to small ones last. Lesson 2 puts a
 # number on that.
 #
 # ## Same seed, same picture
@@ -123,7 +123,7 @@ minidiff.read(DDIMScheduler.step)
 # demands that each is noticed. This is the check of the whole package (`minidiff pairs` prints it):
 
 # %% tags=["nbval-check-output"]
-from minidiff.papers import report  # noqa: E402
+from minidiff.papers.check import report  # noqa: E402
 
 checked = report.check_package()
 print("equations that do not hold:", len(checked.failures))
@@ -148,9 +148,9 @@ print(ledger.entry("DDIM target"))
 #
 # | lesson | what you can do afterwards |
 # |---|---|
-# | [1. DDPM](01_ddpm.ipynb) | derive the step from noise to picture, and train a network for it |
-# | [2. DDIM](02_ddim.ipynb) | draw in a fifth of the steps, and turn pictures back into noise |
-# | [3. PNDM](03_pndm.ipynb) | follow the same curve with a better ruler, and measure how good it is |
+# | [2. DDPM](02_ddpm.ipynb) | derive the step from noise to picture, and train a network for it |
+# | [3. DDIM](03_ddim.ipynb) | draw in a fifth of the steps, and turn pictures back into noise |
+# | [4. PNDM](04_pndm.ipynb) | follow the same curve with a better ruler, and measure how good it is |
 #
 # ## Exercises
 #
@@ -214,7 +214,7 @@ print(check(half_way(a, b)))
 # def half_way(a, b):
 #     return (a + b) / 2**0.5  # variances add, so the mean (a + b) / 2 would have a variance of one half
 # ```
-# Then look at `pipe(latents=half_way(a, b)).images[0]`. Lesson 2 walks the whole way.
+# Then look at `pipe(latents=half_way(a, b)).images[0]`. Lesson 3 walks the whole way.
 # </details>
 #
 # **3. What the network believes.** Without noise the network has nothing to find. Show it a clean drawing and tell it
@@ -257,6 +257,6 @@ print(check_reported(reported_noise))
 #
 # ## Where to read on
 #
-# * [Lesson 1](01_ddpm.ipynb), from the beginning: what noise does to a picture, and why it can be undone.
+# * [Lesson 2](02_ddpm.ipynb), from the beginning: what noise does to a picture, and why it can be undone.
 # * Lilian Weng, *What are diffusion models?*, for the mathematics in one sitting.
 # * `minidiff --help`, for what can be done without a notebook.

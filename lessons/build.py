@@ -1,4 +1,4 @@
-"""Runs lessons into their notebooks: `python lessons/build.py` for all, `python lessons/build.py 02_ddim` for one.
+"""Runs lessons into their notebooks: `python lessons/build.py` for all, `python lessons/build.py 03_ddim` for one.
 
 The .py files are the source; the notebooks are generated, with outputs, and never edited by hand. The same source gives
 the same bytes: cells, widgets and links get ids made of their place, and no times are kept.

@@ -114,7 +114,7 @@ def test_the_tour_shows_every_pipeline(tmp_path, monkeypatch, capsys):
 def test_lessons_are_copied_but_never_over_a_changed_one(tmp_path, capsys):
     assert main(["lessons", str(tmp_path / "mine"), "--copy-only"]) == 0
     copies = sorted((tmp_path / "mine").glob("*.ipynb"))
-    assert [copy.stem for copy in copies][:4] == ["00_start_here", "01_ddpm", "02_ddim", "03_pndm"]
+    assert {"00_start_here", "02_ddpm", "03_ddim", "04_pndm"} <= {copy.stem for copy in copies}
     copies[0].write_text("my notes")
     assert main(["lessons", str(tmp_path / "mine"), "--copy-only"]) == 0
     assert copies[0].read_text() == "my notes"
@@ -135,7 +135,7 @@ def test_a_copy_nobody_changed_is_renewed(tmp_path):
 def test_the_readme_names_every_command_and_pipeline():
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     for entry in CATALOGUE.values():
-        lesson = f"[{entry.lesson}](lessons/{entry.lesson}.ipynb)"
+        lesson = f"[{entry.lesson}](lessons/{entry.lesson}.ipynb)" if entry.lesson else "–"
         assert f"| `{entry.pipeline}` | {entry.paper} | {entry.task} | {lesson} | {entry.weights} |" in readme
     assert set(re.findall(r"`minidiff (\w+)", readme)) <= set(COMMANDS)
     assert set(COMMANDS) == set(parser()._subparsers._group_actions[0].choices)

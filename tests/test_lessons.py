@@ -11,6 +11,8 @@ import nbclient
 import nbformat
 import pytest
 
+from minidiff.zoo.catalogue import CATALOGUE
+
 LESSONS = Path(__file__).parents[1] / "lessons"
 SOURCES = sorted(LESSONS.glob("[0-9][0-9]_*.py"))
 ids = [source.stem for source in SOURCES]
@@ -24,8 +26,9 @@ def notebook_of(source):
     return nbformat.read(source.with_suffix(".ipynb"), as_version=4)
 
 
-def test_there_are_lessons():
-    assert ids[:4] == ["00_start_here", "01_ddpm", "02_ddim", "03_pndm"]
+def test_there_is_a_lesson_for_every_pipeline_that_names_one():
+    assert {"00_start_here", *(entry.lesson for entry in CATALOGUE.values() if entry.lesson)} <= set(ids)
+    assert CATALOGUE["ddim"].lesson == "03_ddim"
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=ids)

@@ -7,12 +7,12 @@
 # ---
 
 # %% [markdown]
-# # 3. PNDM: look back before you step
+# # 4. PNDM: look back before you step
 #
 # *Pseudo Numerical Methods for Diffusion Models on Manifolds.* Liu, Ren, Lin & Zhao, ICLR 2022,
 # [arXiv:2202.09778](https://arxiv.org/abs/2202.09778)
 #
-# Lesson 2 ended with a curve from noise to drawing, and Euler's method to follow it. Numerical analysis has had
+# Lesson 3 ended with a curve from noise to drawing, and Euler's method to follow it. Numerical analysis has had
 # better methods since 1883. PNDM is what one has to do to them before a network likes them. When you are done you
 # can
 #
@@ -50,7 +50,7 @@ def noise(seed, *shape):
 # has it. And the exact curve can be followed with thousands of tiny steps.
 #
 # Five noises $x_T$ on the left, their numbers on the right. Grey is the exact curve, coloured what a sampler makes
-# of it in 8 steps. DDIM is the one from lesson 2; PLMS is what this lesson is about. **Which of the two needs the
+# of it in 8 steps. DDIM is the one from lesson 3; PLMS is what this lesson is about. **Which of the two needs the
 # network more often here?**
 
 # %%
@@ -221,7 +221,7 @@ print(f"PLMS with 20 steps is nearer than DDIM with 320: {tables['PLMS'].errors[
 # %% [markdown]
 # Two, not four; for both forms; and in the end with the same error, to one part in some hundred. This is no bug: the
 # paper proves order 2 and no more. (12) assumes four predictions at *equal distances*. They are equally spaced in
-# $t$. But lesson 2 showed what the curve's own coordinate is: $d\bar x = \epsilon\, d\sigma$, with $\sigma =
+# $t$. But lesson 3 showed what the curve's own coordinate is: $d\bar x = \epsilon\, d\sigma$, with $\sigma =
 # \sqrt{(1-\bar\alpha)/ \bar\alpha}$, and in $\sigma$ the steps get shorter and shorter. The mean of $\epsilon$ over a
 # step has to be taken with $\sigma$; (12) takes it with $t$. The difference is of third order in each step, so of
 # second order in all. It does not depend on how the four predictions are combined, which is why both forms end alike.
@@ -318,7 +318,7 @@ for calls in (20, 40):
 # The abstract says that PNDM with 50 steps draws better pictures than DDIM with 1000. We ask for less and count
 # calls: PLMS with 10 against DDIM with 10, F-PNDM with 19 against DDIM with 19. First as published, where DDIM clips
 # $\hat x_0$ and PNDM does not, and where 9, 10 and 19 steps begin at different timesteps (888, 900, 936). Then
-# *trailing*, as above. *Named* and *Fréchet* are those of lesson 2; *distance* is that of the plot.
+# *trailing*, as above. *Named* and *Fréchet* are those of lesson 3; *distance* is that of the plot.
 
 # %%
 large = claims.measured()["pndm_against_ddim"]
@@ -469,7 +469,7 @@ print(check_order(my_places, my_weights))
 # With $t$ in the place of $\sigma$ the same walk has order 2. The sampler that does it with $\sigma$ is known as LMS.
 # </details>
 #
-# **3. $\phi$, in the coordinates of lesson 2.** Write $\phi$ with $\bar x = x / \sqrt{\bar\alpha}$ and $\sigma$
+# **3. $\phi$, in the coordinates of lesson 3.** Write $\phi$ with $\bar x = x / \sqrt{\bar\alpha}$ and $\sigma$
 # instead of (9). Two properties make it the right one. Two steps along the same noise are one long step. And in a
 # world with a single drawing it stays on the curve.
 

@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 1. DDPM: undo the noise, a little at a time
+# # 2. DDPM: undo the noise, a little at a time
 #
 # *Denoising Diffusion Probabilistic Models.* Ho, Jain & Abbeel, NeurIPS 2020,
 # [arXiv:2006.11239](https://arxiv.org/abs/2006.11239)
@@ -205,7 +205,7 @@ widgets.scrub(walk, frames=16)
 #
 # The abstract promises "high quality image synthesis results": on CIFAR-10, without labels, an Inception score of 9.46
 # and an FID of 3.17, the best of its time. What of our drawings? 2,000 samples were judged when the network was
-# trained, drawn in 50 steps without noise on the way, by the DDIM of lesson 2; then 1,000 in 100 steps of DDPM.
+# trained, drawn in 50 steps without noise on the way, by the DDIM of lesson 3; then 1,000 in 100 steps of DDPM.
 # *Named* is the share of pictures in which the evaluator sees one of the six objects, beyond
 # doubt. The *Fréchet distance* compares them with true drawings as sets; its floor is what as many true drawings get.
 # *Nearest* is the distance to the nearest of the 50,000 training drawings, beside that of drawings that nobody trained
@@ -384,7 +384,7 @@ print(check_posterior(posterior))
 #
 # print(check_posterior(posterior))
 # ```
-# "Almost" is not a joke: whole families of steps stay on the road. Lesson 2 is about them.
+# "Almost" is not a joke: whole families of steps stay on the road. Lesson 3 is about them.
 # </details>
 #
 # **3. The best network there is.** Let the data be numbers from $\mathcal N(0, s^2)$. Then no network is needed: the
@@ -443,4 +443,4 @@ for entry in ledger.ddpm.ENTRIES:
 #   [arXiv:1503.03585](https://arxiv.org/abs/1503.03585), where the idea comes from.
 # * *Improved Denoising Diffusion Probabilistic Models*, Nichol & Dhariwal,
 #   [arXiv:2102.09672](https://arxiv.org/abs/2102.09672): $\sigma_t$ can be learned, and then few steps are less hard.
-# * [Lesson 2](02_ddim.ipynb): few steps, with the same network.
+# * [Lesson 3](03_ddim.ipynb): few steps, with the same network.

@@ -7,12 +7,12 @@
 # ---
 
 # %% [markdown]
-# # 2. DDIM: the same network, a fifth of the steps
+# # 3. DDIM: the same network, a fifth of the steps
 #
 # *Denoising Diffusion Implicit Models.* Song, Meng & Ermon, ICLR 2021,
 # [arXiv:2010.02502](https://arxiv.org/abs/2010.02502)
 #
-# In lesson 1 a picture took a hundred calls of the network. Here the *same* network, not trained a minute longer, is
+# In lesson 2 a picture took a hundred calls of the network. Here the *same* network, not trained a minute longer, is
 # called 20 times. When you are done you can
 #
 # * say why one trained network may be run backwards by many different processes,
@@ -158,7 +158,7 @@ print("the very last step alone has more than a quarter:", "yes" if last > 0.25 
 # %% [markdown]
 # In the fog the network says nearly the same thing at every step: this is mostly noise. One long straight line does
 # there. The curve bends at the end, where edges and windows are decided; and at the very last step, where so little
-# noise is left that the network hardly makes it out (lesson 1 printed its loss there), the answer is nearly a new one.
+# noise is left that the network hardly makes it out (lesson 2 printed its loss there), the answer is nearly a new one.
 # A walk of a thousand steps spends most of them on a straight road.
 #
 # ## The code beside its equations
@@ -538,4 +538,4 @@ for entry in ledger.ddim.ENTRIES:
 #   probability flow.
 # * *Null-text Inversion*, Mokady et al., [arXiv:2211.09794](https://arxiv.org/abs/2211.09794): there and back with a
 #   text to guide, where the guess of `inverse_step` is no longer good enough.
-# * Lesson 3: if the walk is a curve, there are better rulers than Euler's.
+# * Lesson 4: if the walk is a curve, there are better rulers than Euler's.
