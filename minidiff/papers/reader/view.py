@@ -115,7 +115,7 @@ CODE = (
 def html_row(row):
     line = ";border-top:1px solid rgba(128,128,128,.35)" if row.pairs else ""
     left = "".join(
-        f'<div style="font-size:11px;opacity:.75">{html.escape(source_of(pair))}</div>{picture(pair.tex)}'
+        f'<div style="font-size:11px;opacity:.75">{html.escape(pair.source)}</div>{picture(pair.tex)}'
         for pair in row.pairs
     )
     values = "".join(f'<div style="font-size:12px"><i>→ {html.escape(value)}</i></div>' for value in row.values)
@@ -126,11 +126,7 @@ def html_row(row):
 
 
 def equations_as_text(row):
-    return [f"{source_of(pair)}:  {unicode_text(pair.tex)}" for pair in row.pairs]
-
-
-def source_of(pair):
-    return f"{pair.key} {pair.place}".strip()
+    return [f"{pair.source}:  {unicode_text(pair.tex)}" for pair in row.pairs]
 
 
 def one_column(row, width):

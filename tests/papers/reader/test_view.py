@@ -165,6 +165,15 @@ def test_html_escapes_code():
     assert "<b>&" not in page and "&lt;b&gt;&amp;" in page and "a &lt; 3" in page
 
 
+def test_a_remark_stands_beside_the_place():
+    def f(a):
+        # DDPM (7), guarded  y = \max(a, 0)
+        y = max(a, 0)
+        return y
+
+    assert "DDPM (7), guarded:  y = max(a, 0)" in str(read(f)) and "DDPM (7), guarded<" in read(f)._repr_html_()
+
+
 def test_text_in_one_column_and_in_two():
     reading = read(halve)
     narrow, wide = reading.text(100).split("\n"), reading.text(WIDE).split("\n")
