@@ -182,9 +182,10 @@ print("the more noise, the easier to tell:", "yes" if all(a > b for a, b in zip(
 minidiff.read(DDPMScheduler.step)
 
 # %% [markdown]
-# Two things that (7) does not tell. The guess is clipped to the range of pictures. And `variance_type` leaves open
-# how large $\sigma_t$ is: $\tilde\beta_t$ would be right if there were a single picture in the world, $\beta_t$ if
-# pictures were noise. The truth lies between, and with a thousand steps both work.
+# Two things that (7) does not tell. The guess is clipped to the range of pictures: the authors' code does so, the
+# paper has no word of it. And `variance_type` leaves open how large $\sigma_t$ is: $\tilde\beta_t$ would be right if
+# there were a single picture in the world, $\beta_t$ if pictures were noise. The truth lies between, and with a
+# thousand steps both work. (A word behind a number, such as *squared*, says how a line differs from the print.)
 #
 # Steps may be skipped: "$t-1$" is the next tick that we keep, and $\alpha_t$, $\beta_t$ are those of the leap. Here
 # are 16 pictures with 100 of the 1000.

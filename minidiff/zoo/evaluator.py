@@ -258,7 +258,7 @@ def frechet_distance(m, C, m_w, C_w):
     # FID (6)  D = C + C_w - 2 R
     D = C + C_w - 2 * R
 
-    # FID (6)  d = \lVert m - m_w\rVert^2 + \mathrm{Tr}(D)
+    # FID (6), squared  d = \lVert m - m_w\rVert^2 + \mathrm{Tr}(D)
     d = ((m - m_w) ** 2).sum() + Tr(D)
     return d
 
