@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -13,7 +14,7 @@ from minidiff import zoo
 from minidiff.cli import copy_unless_changed, main, parser
 from minidiff.zoo.catalogue import CATALOGUE
 
-COMMANDS = ("tour", "generate", "lessons", "pairs", "ledger", "train")
+COMMANDS = ("tour", "generate", "lessons", "read", "pairs", "ledger", "train")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -51,7 +52,9 @@ def test_help_names_every_option(command, capsys):
         (["tour", "--out", "gallery.txt"], "'gallery.txt' does not end in .png"),
         (["train", "storybook-ddpn"], "storybook-ddpn"),
         (["ledger", "no such entry"], "no such entry"),
-        ([], "COMMAND"),
+        (["read", "pndn"], "there is no 'pndn'; did you mean 'pndm'?"),
+        (["read", "DDIMScheduler.stpe"], "DDIMScheduler has no 'stpe'; did you mean 'step'?"),
+        (["read", "schedulers.base.SPACINGS"], "cannot be read: allowed is a module, a class, a function"),
     ],
 )
 def test_a_wrong_argument_gets_one_line_and_status_2(arguments, said, capsys, tmp_path, monkeypatch):
@@ -65,6 +68,13 @@ def test_a_wrong_argument_gets_one_line_and_status_2(arguments, said, capsys, tm
     assert status == 2
     assert said in error and error.count("\n") == 0
     assert not list(tmp_path.iterdir())
+
+
+def test_alone_it_says_what_there_is_and_where_to_start(capsys):
+    assert main([]) == 0
+    said = capsys.readouterr()
+    assert said.err == "" and "start here:\n  minidiff tour" in said.out
+    assert all(f"\n    {command}" in said.out for command in COMMANDS)
 
 
 def test_who_reads_only_the_beginning_sees_no_error():
@@ -81,6 +91,60 @@ def test_generate_writes_the_picture_that_the_seed_names(tmp_path, monkeypatch):
     assert first.size == (32, 32) and first.tobytes() == again.tobytes()
     assert main(["generate", "ddim", "--steps", "4", "--batch", "3", "--weights", str(zoo.path("storybook-ddpm"))]) == 0
     assert Image.open("minidiff-ddim-0.png").width > 3 * 32
+
+
+def test_a_pipeline_goes_by_its_name_in_whatever_case(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["generate", "DDIM", "--steps", "1", "--device", "cpu"]) == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["minidiff-ddim-0.png"]
+
+
+def test_a_file_gets_one_line_for_a_progress_bar(monkeypatch, tmp_path, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main(["generate", "ddim", "--steps", "30", "--device", "cpu"]) == 0
+    assert re.fullmatch(r" *ddim: 100%.* 30/30 .*\n", capfd.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "line"),
+    [
+        ("ddim", "minidiff.schedulers.ddim", "class DDIMScheduler(DiscreteScheduler):"),
+        ("DDIM", "minidiff.schedulers.ddim", "class DDIMScheduler(DiscreteScheduler):"),
+        ("pipelines.ddim", "minidiff.pipelines.ddim", "class DDIMPipeline(DiffusionPipeline):"),
+        ("models.resnet", "minidiff.models.resnet", "return (F_x + W_s_x) / scale"),
+        ("minidiff.models.resnet", "minidiff.models.resnet", "return (F_x + W_s_x) / scale"),
+        ("DDIMScheduler.step", "minidiff.schedulers.ddim.DDIMScheduler.step", "DDIM (12), guarded:"),
+        ("resnet.ResnetBlock2D.forward", "minidiff.models.resnet.ResnetBlock2D.forward", "h = h + e"),
+        ("papers.tex.typeset", "minidiff.papers.tex.typeset", "def unicode_text(source):"),
+    ],
+)
+def test_code_is_read_beside_its_equations(name, title, line, capsys):
+    assert main(["read", name]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{title}\n") and line in said and "\033" not in said
+
+
+def test_a_terminal_gets_colour_and_a_pager(monkeypatch, capsys):
+    import shutil
+
+    paged = []
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(
+        "subprocess.run",
+        lambda pager, input, env, **_: paged.append((pager, input, env)) or SimpleNamespace(returncode=0),
+    )
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("PAGER", "more -f")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", "20")
+    assert main(["read", "ddim"]) == 0 and capsys.readouterr().out == ""
+    ((pager, text, environment),) = paged
+    assert pager == ["more", "-f"] and environment["LESS"] == "-R" and "\033[36mDDIM (12), guarded:\033[0m" in text
+    monkeypatch.setenv("LINES", "1000")  # all of it fits
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert main(["read", "ddim"]) == 0 and len(paged) == 1
+    assert "DDIM (12), guarded:" in (said := capsys.readouterr().out) and "\033" not in said
 
 
 def test_generate_takes_a_folder_before_the_zoo(tmp_path, monkeypatch, capsys):
