@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import nbformat
 import pytest
+from nbformat.sign import NotebookNotary
 from PIL import Image
 
 from minidiff import zoo
@@ -185,15 +187,42 @@ def test_lessons_are_copied_but_never_over_a_changed_one(tmp_path, capsys):
     assert "00_start_here.ipynb: kept, it was changed" in capsys.readouterr().out
 
 
+def test_copies_nobody_changed_are_trusted(tmp_path, monkeypatch):
+    """So that JupyterLab shows the widgets in them."""
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+
+    def trusted(copy):
+        return NotebookNotary().check_signature(nbformat.read(copy, as_version=4))
+
+    def copied():
+        assert main(["lessons", str(tmp_path / "mine"), "--copy-only"]) == 0
+        return sorted((tmp_path / "mine").glob("*.ipynb"))
+
+    first, *others = copied()
+    assert trusted(first) and all(map(trusted, others))
+    notebook = nbformat.read(first, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("display_data")]))
+    nbformat.write(notebook, first)
+    copied()
+    assert not trusted(first) and all(map(trusted, others))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def jupyter_of_its_own(tmp_path_factory):
+    """Signatures of this file's copies stay out of the user's own Jupyter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_DATA_DIR", str(tmp_path_factory.mktemp("jupyter")))
+        yield
+
+
 def test_a_copy_nobody_changed_is_renewed(tmp_path):
     source, folder = tmp_path / "new" / "a.ipynb", tmp_path / "copies"
     source.parent.mkdir()
     folder.mkdir()
-    source.write_text("first edition")
-    copy_unless_changed(source, folder)
-    source.write_text("second edition")
-    copy_unless_changed(source, folder)
-    assert (folder / "a.ipynb").read_text() == "second edition"
+    for edition in ("first", "second"):
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(edition)]), source)
+        copy_unless_changed(source, folder)
+        assert (folder / "a.ipynb").read_bytes() == source.read_bytes()
 
 
 def test_the_readme_names_every_command_and_pipeline():
