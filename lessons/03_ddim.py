@@ -131,8 +131,7 @@ print("its slope is the predicted noise:", "yes" if (slope - eps_theta).abs().ma
 # **Where would you expect the sharpest turns: in the fog at the beginning, or close to the picture?**
 
 # %%
-pipe = DDIMPipeline.from_pretrained(zoo.path("storybook-ddpm"))
-pipe.to(device, memory_format=torch.channels_last)  # the faster layout
+pipe = DDIMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
 pipe.set_progress_bar_config(disable=True)
 slopes = []
 
@@ -251,6 +250,7 @@ widgets.steps_and_quality(
      for name in ("DDIM", "DDPM")},
     {name: [frechet[name, N] for N in steps] for name in ("DDIM", "DDPM")},
     steps,
+    "Fréchet distance",
 )  # fmt: skip
 
 # %% tags=["nbval-check-output"]

@@ -80,9 +80,10 @@ for ax, name, scheduler in zip(axes, ("DDIM", "PLMS"), (ddim, plms), strict=True
     times, places = walked(scheduler, 8)
     if name == "PLMS":  # the first step is made twice; its first try is not a place on the way
         times, places = [times[0], *times[2:]], torch.cat([places[:, :1], places[:, 2:]], 1)
-    ax.plot(range(999, -1, -37), torch.cat(exact, 1).T, color="0.7", linewidth=3)
-    ax.plot([*times, 0], places.T, ".-", color="#c4502d" if name == "DDIM" else "#2d7dc4")
-    ax.set(title=f"{name}, 8 steps", xlabel="timestep t")
+    curves = ax.plot(range(999, -1, -37), torch.cat(exact, 1).T, color="0.7", linewidth=3)
+    walks = ax.plot([*times, 0], places.T, ".-", color="#c4502d" if name == "DDIM" else "#2d7dc4")
+    ax.set(title=f"{name}, 8 steps", xlabel="timestep t", ylabel="$x_t$")
+    ax.legend([curves[0], walks[0]], ["exact", name], frameon=False)
     ax.invert_xaxis()
 plt.show()
 
@@ -233,8 +234,7 @@ print(f"PLMS with 20 steps is nearer than DDIM with 320: {tables['PLMS'].errors[
 # ## Run it
 
 # %%
-pipe = PNDMPipeline.from_pretrained(zoo.path("storybook-ddpm"))
-pipe.to(device, memory_format=torch.channels_last)  # the faster layout
+pipe = PNDMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
 pipe.set_progress_bar_config(disable=True)
 x_T = noise(5, 8, 3, 32, 32)
 images = pipe(8, latents=x_T, num_inference_steps=20).images

@@ -79,6 +79,9 @@ def build(source):
         cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags"}
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]  # progress bars
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    output.data.pop("image/jpeg", None)  # Pillow gives each picture twice
     nbformat.validate(notebook)
     text = with_stable_ids(nbformat.writes(notebook) + "\n", source.stem)
     if len(text.encode()) > LARGEST:

@@ -101,6 +101,26 @@ def test_a_lesson_imports_the_package_and_names_its_kernel(source):
     assert "#     name: python3" in text
 
 
+def shows_a_picture(cell):
+    """Whether an output is a picture, or a widget that holds some."""
+    kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
+    return bool(kinds & {"image/png", "image/jpeg", "application/vnd.jupyter.widget-view+json"})
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=ids)
+def test_every_plot_cell_holds_a_picture(source):
+    code = [cell for cell in notebook_of(source).cells if cell.cell_type == "code"]
+    plots = [cell for cell in code if re.search(r"plt\.show\(|widgets\.(?!record)\w+\(", cell.source)]
+    assert plots and [cell.source for cell in plots if not shows_a_picture(cell)] == []
+    bare = [
+        output.data["text/plain"]
+        for cell in code
+        for output in cell.outputs
+        if list(output.get("data", ())) == ["text/plain"]
+    ]
+    assert [text for text in bare if text.startswith(("<", "VBox("))] == [], "a picture's name, and no picture"
+
+
 def test_notebooks_are_small():
     sizes = {source.stem: source.with_suffix(".ipynb").stat().st_size for source in SOURCES}
     assert max(sizes.values()) <= 0.7 * 2**20, sizes

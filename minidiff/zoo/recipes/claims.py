@@ -44,7 +44,6 @@ def measure(folder, samples=1000):
         dict that JSON can hold: the results of the functions below by their names, and how long it took.
     """
     pipe, started = DDPMPipeline.from_pretrained(folder), time.monotonic()
-    pipe.to(memory_format=torch.channels_last)  # the faster layout, as in training
     with tqdm(desc="claims", unit=" calls", unit_scale=True, mininterval=5) as bar:
         results = {
             "ddim_against_ddpm": ddim_against_ddpm(pipe, samples, bar=bar)[0],

@@ -46,7 +46,7 @@ def test_every_letter_is_in_the_glossary(pairs):
 
 
 CITATIONS = {
-    "beta_end ** 0.5, T) ** 2": "Spacing Table 1",
+    "beta_end ** 0.5, T, dtype=table_dtype()) ** 2": "Spacing Table 1",
     "x_0_hat.clamp(-1, 1)": "DDPMcode",
     "(eps_next + eps_t) / 2": "AB §III.1",
     "clamp(max=0.999)": "IDDPM §3.2, shifted",
