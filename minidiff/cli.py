@@ -1,6 +1,7 @@
 """The command `minidiff`: a tour, pictures, lessons, code beside its equations, their check, the ledger, training."""
 
 import argparse
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -247,12 +248,13 @@ def copy_unless_changed(notebook, folder):
 
 
 def sign(notebook):
-    """Tell Jupyter on this machine that a notebook's outputs can be trusted; nothing without Jupyter."""
+    """Tell Jupyter on this machine that a notebook's outputs can be trusted; nothing where Jupyter keeps no record."""
     if importlib.util.find_spec("nbformat"):
         import nbformat
         from nbformat.sign import NotebookNotary
 
-        NotebookNotary().sign(nbformat.read(notebook, as_version=4))
+        with contextlib.suppress(OSError):
+            NotebookNotary().sign(nbformat.read(notebook, as_version=4))
 
 
 def digest(content):

@@ -28,7 +28,7 @@ BIBLIOGRAPHY = {
     # Samplers and what they sample
     "DDPM": Paper("Denoising Diffusion Probabilistic Models", "Ho, Jain & Abbeel", 2020, "2006.11239"),
     "DDPMcode": Paper(
-        "The code of Denoising Diffusion Probabilistic Models", "Ho", 2020, source="hojonathanho/diffusion"
+        "The code of Denoising Diffusion Probabilistic Models", "Ho", 2020, source="github.com/hojonathanho/diffusion"
     ),
     "DDIM": Paper("Denoising Diffusion Implicit Models", "Song, Meng & Ermon", 2021, "2010.02502"),
     "IDDPM": Paper("Improved Denoising Diffusion Probabilistic Models", "Nichol & Dhariwal", 2021, "2102.09672"),
