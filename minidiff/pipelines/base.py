@@ -300,10 +300,10 @@ class DiffusionPipeline:
         self._progress = options
 
     def progress_bar(self, iterable=None, total=None):
-        """A tqdm bar around `iterable`, or one for `total` steps, to be updated by hand."""
-        from tqdm.auto import tqdm
+        """A tqdm bar around `iterable`, or one for `total` steps, to be updated by hand; one line in a file."""
+        from minidiff.progress import progress_bar
 
-        return tqdm(iterable, total=total, **self._progress)
+        return progress_bar(iterable, total=total, **self._progress)
 
     def watch(self, callback, names=("latents",), also=()):
         """What a loop calls after each step, so that others can look on and take part.

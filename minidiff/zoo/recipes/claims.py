@@ -425,7 +425,7 @@ def table(result):
 
 
 def quality_table(quality):
-    """str: a recipe's quality in three lines, as lesson 1 prints it."""
+    """str: a recipe's quality in three lines, as lesson 2 prints it."""
     named, frechet = (dict(zip(("value", "low", "high"), quality["intervals"][name])) for name in ("named", "frechet"))
     return "\n".join(
         [
