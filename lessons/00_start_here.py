@@ -9,9 +9,6 @@
 # %% [markdown]
 # # 0. Start here
 #
-# [![Open in
-# Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/minidiff/minidiff/blob/main/lessons/00_start_here.ipynb)
-#
 # In ten minutes you will have
 #
 # * drawn pictures with a diffusion model that runs on your own processor,
@@ -23,18 +20,11 @@
 # minute.
 
 # %%
-import sys
-
-if "google.colab" in sys.modules:  # elsewhere the package is already here
-    import subprocess
-
-    wanted = "minidiff[lessons] @ git+https://github.com/minidiff/minidiff"
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", wanted], check=True)
-
 import torch
 
 import minidiff
 from minidiff import DDIMPipeline, DDIMScheduler, widgets, zoo
+from minidiff.course.exercises import start_here as exercises
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
 print("runs on the", {"cuda": "GPU", "cpu": "processor"}[device])
@@ -42,7 +32,7 @@ print("runs on the", {"cuda": "GPU", "cpu": "processor"}[device])
 # %% [markdown]
 # ## A picture
 #
-# A *pipeline* is a trained network and a rule for using it. This one is a DDIM; lesson 2 is about it. We ask for eight
+# A *pipeline* is a trained network and a rule for using it. This one is a DDIM; lesson 3 is about it. We ask for eight
 # pictures, and hand over the one thing that they depend on: a source of random numbers with a seed.
 
 # %%
@@ -76,8 +66,8 @@ walk = widgets.record(pipe, generator=torch.Generator().manual_seed(7), num_infe
 widgets.scrub(walk)
 
 # %% [markdown]
-# Nothing that one could name: coloured fog, since it has next to nothing to go by (lesson 1 says why it is coloured).
-# Then a sky, then a shape, then a thing. It commits to large features first and to small ones last. Lesson 1 puts a
+# Nothing that one could name: coloured fog, since it has next to nothing to go by (lesson 2 says why it is coloured).
+# Then a sky, then a shape, then a thing. It commits to large features first and to small ones last. Lesson 2 puts a
 # number on that.
 #
 # ## Same seed, same picture
@@ -123,7 +113,7 @@ minidiff.read(DDIMScheduler.step)
 # demands that each is noticed. This is the check of the whole package (`minidiff pairs` prints it):
 
 # %% tags=["nbval-check-output"]
-from minidiff.papers import report  # noqa: E402
+from minidiff.papers.check import report  # noqa: E402
 
 checked = report.check_package()
 print("equations that do not hold:", len(checked.failures))
@@ -148,13 +138,14 @@ print(ledger.entry("DDIM target"))
 #
 # | lesson | what you can do afterwards |
 # |---|---|
-# | [1. DDPM](01_ddpm.ipynb) | derive the step from noise to picture, and train a network for it |
-# | [2. DDIM](02_ddim.ipynb) | draw in a fifth of the steps, and turn pictures back into noise |
-# | [3. PNDM](03_pndm.ipynb) | follow the same curve with a better ruler, and measure how good it is |
+# | [2. DDPM](02_ddpm.ipynb) | derive the step from noise to picture, and train a network for it |
+# | [3. DDIM](03_ddim.ipynb) | draw in a fifth of the steps, and turn pictures back into noise |
+# | [4. PNDM](04_pndm.ipynb) | follow the same curve with a better ruler, and measure how good it is |
 #
 # ## Exercises
 #
-# Each is checked by a property of the right answer. Replace the `...`; a solution is folded below.
+# Each is checked by a property that only a right answer has: `minidiff.read(exercises)` shows it. Replace the `...`;
+# a solution is folded below each.
 #
 # **1. A callback.** Every pipeline calls a function of yours after each step: `f(pipe, i, t, tensors)`. Write one that
 # stops the walk after the fifth step. (The loop ends when somebody sets `pipe.interrupt = True`.)
@@ -164,18 +155,7 @@ print(ledger.entry("DDIM target"))
 def stop_after_five(pipe, i, t, tensors): ...
 
 
-def steps_taken(callback):
-    seen = []
-
-    def counting(pipe, i, t, tensors):
-        seen.append(i)
-        return callback(pipe, i, t, tensors)
-
-    pipe(1, num_inference_steps=20, callback_on_step_end=counting)
-    return len(seen)
-
-
-print("yes" if steps_taken(stop_after_five) == 5 else f"not yet: it took {steps_taken(stop_after_five)} steps")
+print(exercises.stop_after_five(stop_after_five, pipe))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -189,23 +169,12 @@ print("yes" if steps_taken(stop_after_five) == 5 else f"not yet: it took {steps_
 # **2. Half way.** `latents=` starts a walk from noise of your own. Make a noise that is half way between those of the
 # seeds 1 and 2. The check is about its size: the numbers of a noise have variance 1, and so must yours.
 
+
 # %%
-a, b = (torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+def half_way(a, b): ...  # two noises, (1, 3, 32, 32) each
 
 
-def half_way(a, b): ...
-
-
-def check(noise):
-    if noise is None:
-        return "not yet"
-    shares = [(noise * one).mean().item() for one in (a, b)]  # how much of a and of b is in it
-    if abs(noise.var() - 1) > 0.05:
-        return f"no: its variance is {noise.var():.2f}"
-    return "yes" if min(shares) > 0.65 else f"no: it holds {shares[0]:.2f} of the one and {shares[1]:.2f} of the other"
-
-
-print(check(half_way(a, b)))
+print(exercises.half_way(half_way))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -214,7 +183,8 @@ print(check(half_way(a, b)))
 # def half_way(a, b):
 #     return (a + b) / 2**0.5  # variances add, so the mean (a + b) / 2 would have a variance of one half
 # ```
-# Then look at `pipe(latents=half_way(a, b)).images[0]`. Lesson 2 walks the whole way.
+# Then look at `pipe(latents=half_way(torch.randn(1, 3, 32, 32), torch.randn(1, 3, 32, 32))).images[0]`. Lesson 3
+# walks the whole way.
 # </details>
 #
 # **3. What the network believes.** Without noise the network has nothing to find. Show it a clean drawing and tell it
@@ -223,33 +193,17 @@ print(check(half_way(a, b)))
 
 
 # %%
-def reported_noise(x, t): ...  # pipe.unet(x, t).sample is what the network says; return its standard deviation
+def reported_noise(unet, x, t): ...  # unet(x, t).sample is what the network says; return its standard deviation
 
 
-def check_reported(f):
-    x_0 = 2 * torch.tensor(bytearray(drawings[0].image.tobytes())).view(1, 32, 32, 3).permute(0, 3, 1, 2) / 255 - 1
-    with torch.no_grad():
-        clean, pure = f(x_0.to(device), 0), f(a.to(device), 999)
-        if clean is None:
-            return "not yet"
-        pipe.unet.conv_out.weight *= 2  # a network that says twice as much must be reported so, not fourfold
-        pipe.unet.conv_out.bias *= 2
-        doubled = f(a.to(device), 999)
-        pipe.unet.conv_out.weight /= 2
-        pipe.unet.conv_out.bias /= 2
-    if abs(doubled / pure - 2) > 0.01:
-        return f"no: this grows {doubled / pure:.1f}-fold where the network says twice as much"
-    return f"yes: {clean:.2f} against {pure:.2f}" if clean < 0.8 < pure < 1.2 else f"no: {clean:.2f} and {pure:.2f}"
-
-
-print(check_reported(reported_noise))
+print(exercises.reported_noise(reported_noise, pipe.unet))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
-# def reported_noise(x, t):
-#     return pipe.unet(x, t).sample.std().item()
+# def reported_noise(unet, x, t):
+#     return unet(x, t).sample.std().item()
 # ```
 # It does not report zero for the clean drawing: at `t = 0` there always *was* a little noise in training, of standard
 # deviation 0.01, and the network, asked for it in units of its own size, makes out what it can.
@@ -257,6 +211,6 @@ print(check_reported(reported_noise))
 #
 # ## Where to read on
 #
-# * [Lesson 1](01_ddpm.ipynb), from the beginning: what noise does to a picture, and why it can be undone.
+# * [Lesson 2](02_ddpm.ipynb), from the beginning: what noise does to a picture, and why it can be undone.
 # * Lilian Weng, *What are diffusion models?*, for the mathematics in one sitting.
 # * `minidiff --help`, for what can be done without a notebook.

@@ -1,9 +1,12 @@
-"""The command `minidiff`: a tour, pictures, lessons, the checked pairs, the ledger, training."""
+"""The command `minidiff`: a tour, pictures, lessons, code beside its equations, their check, the ledger, training."""
 
 import argparse
+import contextlib
 import hashlib
 import importlib.util
 import os
+import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -13,9 +16,10 @@ from minidiff.zoo.catalogue import CATALOGUE
 
 EPILOG = """\
 start here:
-  minidiff tour                      one gallery from all pipelines, in a minute
+  minidiff tour                      one gallery from all pipelines, in a few minutes
   minidiff lessons                   the course, in JupyterLab
   minidiff generate ddim --seed 7    pictures of your own
+  minidiff read ddim                 the code that drew them, beside its equations
 """
 
 
@@ -30,7 +34,11 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments=None):
     """Run the command line; returns the exit status: 0, 1 if a check failed, 2 for a wrong argument."""
-    arguments = parser().parse_args(arguments)
+    top = parser()
+    arguments = top.parse_args(arguments)
+    if arguments.command is None:
+        top.print_help()
+        return 0
     try:
         status = arguments.run(arguments) or 0
         sys.stdout.flush()  # here, where it is no error that nobody reads on
@@ -53,7 +61,7 @@ def parser():
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
 
     def command(name, run, text):
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
@@ -68,7 +76,9 @@ def parser():
     )
 
     sub = command("generate", generate, "draw pictures with one pipeline")
-    sub.add_argument("pipeline", metavar="PIPELINE", choices=CATALOGUE, help=f"one of {', '.join(CATALOGUE)}")
+    sub.add_argument(
+        "pipeline", metavar="PIPELINE", type=str.lower, choices=CATALOGUE, help=f"one of {', '.join(CATALOGUE)}"
+    )
     sub.add_argument(
         "--steps", type=positive, metavar="N", help="steps of the sampler; the pipeline's choice if absent"
     )
@@ -81,6 +91,9 @@ def parser():
     sub = command("lessons", lessons, "copy the lessons' notebooks and open them in JupyterLab")
     sub.add_argument("folder", nargs="?", type=Path, default=Path("minidiff-lessons"), metavar="FOLDER")
     sub.add_argument("--copy-only", action="store_true", help="do not open JupyterLab")
+
+    sub = command("read", read, "show code beside its equations")
+    sub.add_argument("name", metavar="NAME", help="such as ddim, DDIMScheduler.step or models.resnet")
 
     sub = command("pairs", pairs, "check every line of arithmetic against the equation beside it")
     sub.add_argument("--letters", action="store_true", help="print the glossary of letters instead")
@@ -218,7 +231,8 @@ def lessons_folder():
 def copy_unless_changed(notebook, folder):
     """Copy a notebook to `folder`, never over one that somebody worked in; a line that says what was done.
 
-    A hidden file beside the copies remembers what each looked like when it was copied.
+    A hidden file beside the copies remembers what each looked like when it was copied. A copy as it left this package
+    is signed, so that JupyterLab shows its widgets when it is opened, before anything was run.
     """
     target, note = folder / notebook.name, folder / f".{notebook.stem}.copied"
     new = notebook.read_bytes()
@@ -229,11 +243,39 @@ def copy_unless_changed(notebook, folder):
     whole = note.with_suffix(".new")
     whole.write_bytes(new)
     os.replace(whole, target)
+    sign(target)
     return f"{target}: copied"
+
+
+def sign(notebook):
+    """Tell Jupyter on this machine that a notebook's outputs can be trusted; nothing where Jupyter keeps no record."""
+    if importlib.util.find_spec("nbformat"):
+        import nbformat
+        from nbformat.sign import NotebookNotary
+
+        with contextlib.suppress(OSError):
+            NotebookNotary().sign(nbformat.read(notebook, as_version=4))
 
 
 def digest(content):
     return hashlib.sha256(content).hexdigest()
+
+
+def read(arguments):
+    import minidiff
+    from minidiff.papers.reader.names import named
+
+    found = named(arguments.name)
+    try:
+        reading = minidiff.read(found)
+    except TypeError as error:  # a number, say
+        raise ValueError(f"{arguments.name}: {error}") from None
+    in_terminal, size = sys.stdout.isatty(), shutil.get_terminal_size()
+    text = reading.text(size.columns, colour=in_terminal and "NO_COLOR" not in os.environ)
+    pager = shlex.split(os.environ.get("PAGER", "less"))
+    if in_terminal and text.count("\n") + 2 > size.lines and pager and shutil.which(pager[0]):
+        return subprocess.run(pager, input=text, text=True, env={"LESS": "-R"} | os.environ).returncode
+    print(text)
 
 
 def pairs(arguments):

@@ -131,9 +131,10 @@ class Configurable:
             Configurable._subclasses[cls.__name__] = cls
 
     def __getattr__(self, name):
-        if name in self.__dict__.get("config", ()):
-            return self.config[name]
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{nearest(name, dir(self))}")
+        config = self.__dict__.get("config", {})
+        if name in config:
+            return config[name]
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}{nearest(name, {*dir(self), *config})}")
 
     def __repr__(self):
         return f"{type(self).__name__}({repr(self.config).removeprefix('Config(')}"
@@ -173,7 +174,8 @@ class Configurable:
         return renamed | {key: value for key, value in config.items() if key not in cls.legacy_names}
 
     @classmethod
-    def load_config(cls, pretrained_model_name_or_path, subfolder=None, **hub):
+    @leaving_out(**LOADING, return_commit_hash=False)
+    def load_config(cls, pretrained_model_name_or_path, *, subfolder=None, **hub):
         """dict: the content of the config file in a folder or Hub repository; see `from_pretrained`."""
         return files.Repository(pretrained_model_name_or_path, **hub).read_json(files.join(subfolder, cls.config_file))
 
@@ -203,7 +205,7 @@ class Configurable:
             TypeError: a name in `changes` is unknown.
         """
         hub = dict(revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
-        return cls.from_config(cls.load_config(pretrained_model_name_or_path, subfolder, **hub), **changes)
+        return cls.from_config(cls.load_config(pretrained_model_name_or_path, subfolder=subfolder, **hub), **changes)
 
     @classmethod
     def described_in(cls, repository, folder, **changes):

@@ -18,41 +18,33 @@ class Off(NamedTuple):
     why: str
 
 
-EITHER = Off((None, True, False), "")  # both ways lead to the same object
-IN_MEMORY = "this package loads a network whole, on the CPU; .to(device) moves it"
-ON_THE_HUB = "uploading and the Hub's cache are huggingface_hub's"
-ONE_CODE = "what a folder names is looked up among the classes that are there, and no code is loaded with weights"
+def each(names, why, values=(None, False)):
+    return dict.fromkeys(names.split(), Off(values, why))
+
 
 LOADING = {
-    "low_cpu_mem_usage": EITHER,
-    "disable_mmap": EITHER,
-    "device_map": Off((None,), IN_MEMORY),
-    "max_memory": Off((None,), IN_MEMORY),
-    "offload_folder": Off((None,), IN_MEMORY),
-    "offload_state_dict": Off((None, False), IN_MEMORY),
-    "quantization_config": Off((None,), "weights are floating-point numbers here"),
-    "ignore_mismatched_sizes": Off((False,), "weights that do not fit are an error here"),
-    "output_loading_info": Off((False,), "weights that do not fit are an error here"),
-    "return_unused_kwargs": Off((False,), "an unknown argument is an error here"),
-    "force_download": Off((False,), ON_THE_HUB),
-    "proxies": Off((None,), ON_THE_HUB),
-    "mirror": Off((None, ""), ON_THE_HUB),
-    "custom_pipeline": Off((None,), ONE_CODE),
-    "custom_revision": Off((None,), ONE_CODE),
-    "trust_remote_code": Off((False, None), ONE_CODE),
-    "load_connected_pipeline": Off((False,), "one folder is loaded at a time"),
-    "use_onnx": Off((False, None), "weights are read from .safetensors and .bin files alone"),
-    "provider": Off((None,), "weights are read from .safetensors and .bin files alone"),
-    "sess_options": Off((None,), "weights are read from .safetensors and .bin files alone"),
-    "use_flashpack": Off((False,), "weights are read from .safetensors and .bin files alone"),
+    **each("low_cpu_mem_usage disable_mmap", "both ways lead to the same object", (None, True, False)),
+    **each(
+        "device_map max_memory offload_folder offload_state_dict",
+        "this package loads a network whole, on the CPU, and .to(device) moves it",
+    ),
+    **each("quantization_config", "weights are floating-point numbers here"),
+    **each("ignore_mismatched_sizes output_loading_info", "weights that do not fit are an error here"),
+    **each("return_unused_kwargs", "an unknown argument is an error here"),
+    **each("force_download proxies mirror", "the Hub's cache is huggingface_hub's", (None, False, "")),
+    **each(
+        "custom_pipeline custom_revision trust_remote_code",
+        "what a folder names is looked up among the classes that are there, and no code is loaded with weights",
+    ),
+    **each("load_connected_pipeline", "one folder is loaded at a time"),
+    **each("use_onnx provider sess_options use_flashpack", "weights are read from .safetensors and .bin files alone"),
 }
 SAVING = {
-    "safe_serialization": Off((True,), "weights are written as safetensors, since pickles can carry code"),
-    "is_main_process": Off((True,), "whoever saves writes all of it; several processes may save to one folder"),
-    "save_function": Off((None,), "weights are written as safetensors"),
-    "max_shard_size": Off((None, "10GB"), "the weights of a network are written into one file"),
-    "push_to_hub": Off((False,), ON_THE_HUB),
-    "use_flashpack": Off((False,), "weights are written as safetensors"),
+    **each("safe_serialization", "weights are written as safetensors, since pickles can carry code", (True,)),
+    **each("is_main_process", "whoever saves writes all of it; several processes may save to one folder", (True,)),
+    **each("save_function use_flashpack", "weights are written as safetensors"),
+    **each("max_shard_size", "the weights of a network are written into one file", (None, "10GB")),
+    **each("push_to_hub", "uploading is huggingface_hub's", (False,)),
 }
 
 

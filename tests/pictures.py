@@ -30,10 +30,10 @@ PUBLISHED = {  # scheduler_config.json of google/ddpm-cifar10-32
 }
 
 
-def tiny_unet(seed=0):
+def tiny_unet(seed=0, **config):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return UNet2DModel(**TINY).eval()
+        return UNet2DModel(**TINY | config).eval()
 
 
 def same_weights(one, other):
@@ -140,13 +140,13 @@ REFUSED = (
     ({"generator": "seed"}, "generator is 'seed'; allowed is None, a torch.Generator"),
     (
         {"latents": torch.zeros(1, 3, 8, 9)},
-        r"latents is of shape \(1, 3, 8, 9\); allowed is a tensor of shape \(1, 3, 8, 8\)",
+        r"latents is torch.float32 of shape \(1, 3, 8, 9\); allowed is a .*tensor of shape \(1, 3, 8, 8\)",
     ),
     (
         {"latents": torch.zeros(2, 3, 8, 8)},
-        r"latents is of shape \(2, 3, 8, 8\); allowed is a tensor of shape \(1, 3, 8, 8\)",
+        r"latents is torch.float32 of shape \(2, 3, 8, 8\); allowed is a .*tensor of shape \(1, 3, 8, 8\)",
     ),
-    ({"latents": 0}, "latents is 0; allowed is a tensor"),
+    ({"latents": 0}, "latents is 0; allowed is a floating-point tensor"),
     ({"output_type": "jpg"}, "output_type is 'jpg'; allowed are 'pil', 'np', 'pt'"),
     ({"callback_on_step_end": "print"}, "callback_on_step_end is 'print'; allowed is None or a function"),
     (

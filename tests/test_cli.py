@@ -5,15 +5,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import nbformat
 import pytest
+from nbformat.sign import NotebookNotary
 from PIL import Image
 
 from minidiff import zoo
 from minidiff.cli import copy_unless_changed, main, parser
 from minidiff.zoo.catalogue import CATALOGUE
 
-COMMANDS = ("tour", "generate", "lessons", "pairs", "ledger", "train")
+COMMANDS = ("tour", "generate", "lessons", "read", "pairs", "ledger", "train")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -51,7 +54,9 @@ def test_help_names_every_option(command, capsys):
         (["tour", "--out", "gallery.txt"], "'gallery.txt' does not end in .png"),
         (["train", "storybook-ddpn"], "storybook-ddpn"),
         (["ledger", "no such entry"], "no such entry"),
-        ([], "COMMAND"),
+        (["read", "pndn"], "there is no 'pndn'; did you mean 'pndm'?"),
+        (["read", "DDIMScheduler.stpe"], "DDIMScheduler has no 'stpe'; did you mean 'step'?"),
+        (["read", "schedulers.base.SPACINGS"], "cannot be read: allowed is a module, a class, a function"),
     ],
 )
 def test_a_wrong_argument_gets_one_line_and_status_2(arguments, said, capsys, tmp_path, monkeypatch):
@@ -65,6 +70,13 @@ def test_a_wrong_argument_gets_one_line_and_status_2(arguments, said, capsys, tm
     assert status == 2
     assert said in error and error.count("\n") == 0
     assert not list(tmp_path.iterdir())
+
+
+def test_alone_it_says_what_there_is_and_where_to_start(capsys):
+    assert main([]) == 0
+    said = capsys.readouterr()
+    assert said.err == "" and "start here:\n  minidiff tour" in said.out
+    assert all(f"\n    {command}" in said.out for command in COMMANDS)
 
 
 def test_who_reads_only_the_beginning_sees_no_error():
@@ -81,6 +93,60 @@ def test_generate_writes_the_picture_that_the_seed_names(tmp_path, monkeypatch):
     assert first.size == (32, 32) and first.tobytes() == again.tobytes()
     assert main(["generate", "ddim", "--steps", "4", "--batch", "3", "--weights", str(zoo.path("storybook-ddpm"))]) == 0
     assert Image.open("minidiff-ddim-0.png").width > 3 * 32
+
+
+def test_a_pipeline_goes_by_its_name_in_whatever_case(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["generate", "DDIM", "--steps", "1", "--device", "cpu"]) == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["minidiff-ddim-0.png"]
+
+
+def test_a_file_gets_one_line_for_a_progress_bar(monkeypatch, tmp_path, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main(["generate", "ddim", "--steps", "30", "--device", "cpu"]) == 0
+    assert re.fullmatch(r" *ddim: 100%.* 30/30 .*\n", capfd.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "line"),
+    [
+        ("ddim", "minidiff.schedulers.ddim", "class DDIMScheduler(DiscreteScheduler):"),
+        ("DDIM", "minidiff.schedulers.ddim", "class DDIMScheduler(DiscreteScheduler):"),
+        ("pipelines.ddim", "minidiff.pipelines.ddim", "class DDIMPipeline(DiffusionPipeline):"),
+        ("models.resnet", "minidiff.models.resnet", "return (F_x + W_s_x) / scale"),
+        ("minidiff.models.resnet", "minidiff.models.resnet", "return (F_x + W_s_x) / scale"),
+        ("DDIMScheduler.step", "minidiff.schedulers.ddim.DDIMScheduler.step", "DDIM (12), guarded:"),
+        ("resnet.ResnetBlock2D.forward", "minidiff.models.resnet.ResnetBlock2D.forward", "h = h + e"),
+        ("papers.tex.typeset", "minidiff.papers.tex.typeset", "def unicode_text(source):"),
+    ],
+)
+def test_code_is_read_beside_its_equations(name, title, line, capsys):
+    assert main(["read", name]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{title}\n") and line in said and "\033" not in said
+
+
+def test_a_terminal_gets_colour_and_a_pager(monkeypatch, capsys):
+    import shutil
+
+    paged = []
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(
+        "subprocess.run",
+        lambda pager, input, env, **_: paged.append((pager, input, env)) or SimpleNamespace(returncode=0),
+    )
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("PAGER", "more -f")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("LINES", "20")
+    assert main(["read", "ddim"]) == 0 and capsys.readouterr().out == ""
+    ((pager, text, environment),) = paged
+    assert pager == ["more", "-f"] and environment["LESS"] == "-R" and "\033[36mDDIM (12), guarded:\033[0m" in text
+    monkeypatch.setenv("LINES", "1000")  # all of it fits
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert main(["read", "ddim"]) == 0 and len(paged) == 1
+    assert "DDIM (12), guarded:" in (said := capsys.readouterr().out) and "\033" not in said
 
 
 def test_generate_takes_a_folder_before_the_zoo(tmp_path, monkeypatch, capsys):
@@ -114,28 +180,55 @@ def test_the_tour_shows_every_pipeline(tmp_path, monkeypatch, capsys):
 def test_lessons_are_copied_but_never_over_a_changed_one(tmp_path, capsys):
     assert main(["lessons", str(tmp_path / "mine"), "--copy-only"]) == 0
     copies = sorted((tmp_path / "mine").glob("*.ipynb"))
-    assert [copy.stem for copy in copies][:4] == ["00_start_here", "01_ddpm", "02_ddim", "03_pndm"]
+    assert {"00_start_here", "02_ddpm", "03_ddim", "04_pndm"} <= {copy.stem for copy in copies}
     copies[0].write_text("my notes")
     assert main(["lessons", str(tmp_path / "mine"), "--copy-only"]) == 0
     assert copies[0].read_text() == "my notes"
     assert "00_start_here.ipynb: kept, it was changed" in capsys.readouterr().out
 
 
+def test_copies_nobody_changed_are_trusted(tmp_path, monkeypatch):
+    """So that JupyterLab shows the widgets in them."""
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "jupyter"))
+
+    def trusted(copy):
+        return NotebookNotary().check_signature(nbformat.read(copy, as_version=4))
+
+    def copied():
+        assert main(["lessons", str(tmp_path / "mine"), "--copy-only"]) == 0
+        return sorted((tmp_path / "mine").glob("*.ipynb"))
+
+    first, *others = copied()
+    assert trusted(first) and all(map(trusted, others))
+    notebook = nbformat.read(first, as_version=4)
+    notebook.cells.append(nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("display_data")]))
+    nbformat.write(notebook, first)
+    copied()
+    assert not trusted(first) and all(map(trusted, others))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def jupyter_of_its_own(tmp_path_factory):
+    """Signatures of this file's copies stay out of the user's own Jupyter."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_DATA_DIR", str(tmp_path_factory.mktemp("jupyter")))
+        yield
+
+
 def test_a_copy_nobody_changed_is_renewed(tmp_path):
     source, folder = tmp_path / "new" / "a.ipynb", tmp_path / "copies"
     source.parent.mkdir()
     folder.mkdir()
-    source.write_text("first edition")
-    copy_unless_changed(source, folder)
-    source.write_text("second edition")
-    copy_unless_changed(source, folder)
-    assert (folder / "a.ipynb").read_text() == "second edition"
+    for edition in ("first", "second"):
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(edition)]), source)
+        copy_unless_changed(source, folder)
+        assert (folder / "a.ipynb").read_bytes() == source.read_bytes()
 
 
 def test_the_readme_names_every_command_and_pipeline():
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     for entry in CATALOGUE.values():
-        lesson = f"[{entry.lesson}](lessons/{entry.lesson}.ipynb)"
+        lesson = f"[{entry.lesson}](lessons/{entry.lesson}.ipynb)" if entry.lesson else "–"
         assert f"| `{entry.pipeline}` | {entry.paper} | {entry.task} | {lesson} | {entry.weights} |" in readme
     assert set(re.findall(r"`minidiff (\w+)", readme)) <= set(COMMANDS)
     assert set(COMMANDS) == set(parser()._subparsers._group_actions[0].choices)

@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -196,7 +197,7 @@ def test_save_and_load(tmp_path):
         Sampler.from_pretrained(tmp_path / "scheduler"),
     ):
         assert again.config == sampler.config and again.config.given == {"steps", "spacing", "scale"}
-    assert Sampler.load_config(tmp_path, "scheduler")["steps"] == 4
+    assert Sampler.load_config(tmp_path, subfolder="scheduler")["steps"] == 4
     assert Sampler.from_pretrained(tmp_path, "scheduler", spacing="linspace").config.spacing == "linspace"
     with pytest.raises(TypeError, match="no argument 'spacin'"):
         Sampler.from_pretrained(tmp_path, "scheduler", spacin="linspace")
@@ -235,3 +236,93 @@ def test_published_files_hold_keys_that_another_class_reads():
     ddim = minidiff.DDIMScheduler.from_config(stray)
     assert ddim.config.beta_schedule == "scaled_linear" and "tensor_format" not in ddim.config
     assert minidiff.PNDMScheduler.from_config(ddim.config).config.skip_prk_steps is True
+
+
+# -- a config is a dict
+
+
+def test_it_is_a_dict_that_nobody_changes():
+    config = Sampler(steps=4).config
+    assert isinstance(config, dict) and config == dict(config) and json.loads(json.dumps(config))["steps"] == 4
+    assert json.loads(config.to_json_string()) == json.loads(json.dumps(config))
+    changes = (
+        lambda: config.__setitem__("steps", 5),
+        lambda: config.update(steps=5),
+        lambda: config.pop("steps"),
+        lambda: config.setdefault("other", 5),
+        lambda: config.__delitem__("steps"),
+        lambda: config.__ior__({"steps": 5}),
+        config.popitem,
+        config.clear,
+    )
+    for change in changes:
+        with pytest.raises(TypeError, match="the config is read-only: register_to_config"):
+            change()
+    assert config.steps == 4
+
+
+def test_register_to_config_is_the_way_to_change_it(tmp_path):
+    sampler = Sampler(steps=4)
+    sampler.register_to_config(**sampler.config)
+    assert sampler.config.given == {"steps"}  # what did not change is not given
+    sampler.register_to_config(steps=7, decay=0.99)
+    assert sampler.config.steps == 7 and "decay" not in sampler.config
+    sampler.save_pretrained(tmp_path)
+    saved = json.loads((tmp_path / Sampler.config_file).read_text())
+    assert saved["steps"] == 7 and saved["decay"] == 0.99
+    assert json.loads(sampler.to_json_string()) == saved
+
+
+def test_register_to_config_refuses_what_is_left_out():
+    with pytest.raises(ValueError, match="thresholding is True, a feature of diffusers that minidiff leaves out"):
+        minidiff.DDPMScheduler().register_to_config(thresholding=True)
+
+
+def test_any_sequence_is_a_list():
+    class Listlike(Sequence):
+        """As OmegaConf's ListConfig is one."""
+
+        def __init__(self, values):
+            self.values = values
+
+        def __getitem__(self, k):
+            return self.values[k]
+
+        def __len__(self):
+            return len(self.values)
+
+    unet = minidiff.UNet2DModel(
+        block_out_channels=Listlike([8, 16]),
+        down_block_types=Listlike(["DownBlock2D"] * 2),
+        up_block_types=Listlike(["UpBlock2D"] * 2),
+        norm_num_groups=4,
+    )
+    assert unet.config.block_out_channels == (8, 16) and unet.config.down_block_types == ("DownBlock2D",) * 2
+
+
+def test_keys_are_attributes_of_the_owner():
+    scheduler = minidiff.DDPMScheduler(num_train_timesteps=20)
+    assert scheduler.num_train_timesteps == 20 and scheduler.beta_schedule == "linear"
+    with pytest.raises(AttributeError, match="no attribute 'num_train_timestep'; did you mean 'num_train_timesteps'"):
+        scheduler.num_train_timestep
+    assert repr(scheduler).startswith("DDPMScheduler(num_train_timesteps=20, beta_start=0.0001, ")
+
+
+def test_diffusers_takes_it():
+    import diffusers
+
+    config = minidiff.DDPMScheduler(beta_end=0.01).config
+    assert diffusers.DDPMScheduler.from_config(config).config.beta_end == 0.01
+    assert diffusers.DPMSolverMultistepScheduler.from_config(config).config.beta_end == 0.01
+
+
+def test_diffusers_average_of_weights_saves_our_network(tmp_path):
+    from diffusers.training_utils import EMAModel
+    from pictures import tiny_unet
+
+    unet = tiny_unet()
+    average = EMAModel(unet.parameters(), decay=0.9, model_cls=minidiff.UNet2DModel, model_config=unet.config)
+    average.step(unet.parameters())
+    average.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["decay"] == 0.9
+    assert minidiff.UNet2DModel.from_pretrained(tmp_path).config.sample_size == 8

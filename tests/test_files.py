@@ -2,8 +2,12 @@
 
 import errno
 import os
+import pathlib
 import shutil
+import subprocess
+import sys
 import tempfile
+import traceback
 from pathlib import Path
 
 import pytest
@@ -312,3 +316,84 @@ def test_an_interrupt_while_writing_changes_nothing(old):
             (new / "notes.txt").write_text("half")
             raise KeyboardInterrupt
     assert contents(old) == before and os.listdir(old.parent) == ["saved"]
+
+
+# -- where and beside whom
+
+
+def test_another_process_may_be_faster(tmp_path, monkeypatch):
+    """Between the question whether the folder is there and the rename, another process saved."""
+    true = os.rename
+
+    def rename(old, new):
+        if not os.path.exists(new):
+            shutil.copytree(old, new)
+        true(old, new)
+
+    monkeypatch.setattr(os, "rename", rename)
+    write_new(tmp_path / "saved")
+    assert contents(tmp_path / "saved") == NEW and os.listdir(tmp_path) == ["saved"]
+    (tmp_path / "flat").mkdir()
+    write_new(tmp_path / "flat")  # the same for its subfolders
+    assert contents(tmp_path / "flat") == NEW
+
+
+def test_many_processes_save_to_one_new_folder(tmp_path):
+    code = (
+        "import sys, time; from minidiff import files\n"
+        "sys.stdin.readline()\n"
+        "with files.saving(sys.argv[1]) as new:\n"
+        "    for k in range(20): files.write_json(new / 'part' / f'{k}.json', {'k': k})\n"
+    )
+    start = dict(stdin=subprocess.PIPE, text=True)
+    processes = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "saved")], **start) for _ in range(4)]
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        process.communicate()
+    assert [process.returncode for process in processes] == [0] * 4 and os.listdir(tmp_path) == ["saved"]
+    assert all(files.read_json(tmp_path / f"saved/part/{k}.json") == {"k": k} for k in range(20))
+
+
+def no_temporary_folder_in(monkeypatch, parent):
+    true = tempfile.mkdtemp
+
+    def mkdtemp(*args, dir=None, **kwargs):
+        if Path(dir) == parent:
+            raise PermissionError(errno.EACCES, "may not be written to", str(dir))
+        return true(*args, dir=dir, **kwargs)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+
+
+def test_only_the_folder_itself_may_be_written_to(old, monkeypatch):
+    no_temporary_folder_in(monkeypatch, old.parent)
+    write_new(old)
+    assert contents(old) == NEW | {"notes.txt": "old"}
+    with pytest.raises(PermissionError, match="may not be written to"):
+        write_new(old.parent / "new")
+
+
+def test_a_long_name(tmp_path):
+    write_new(tmp_path / ("n" * 250))
+    assert contents(tmp_path / ("n" * 250)) == NEW
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0f0f\nsize 143022152\n"
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.bin", "config.json"])
+def test_a_pointer_of_git_lfs_is_called_one(tmp_path, name):
+    (tmp_path / name).write_text(POINTER)
+    read = files.read_json if name.endswith("json") else files.read_weights
+    with pytest.raises(ValueError, match=f"{name} is a pointer of git-lfs, .*git lfs pull"):
+        read(tmp_path / name)
+
+
+def test_no_advice_that_opens_a_door_is_passed_on(tmp_path):
+    torch.save({"a": pathlib.PurePosixPath("x")}, tmp_path / "a.bin")
+    with pytest.raises(ValueError, match="holds more than tensors, which is never read") as caught:
+        files.read_weights(tmp_path / "a.bin")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "weights_only" not in shown and "safe_globals" not in shown

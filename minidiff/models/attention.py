@@ -2,7 +2,8 @@ r"""Self-attention over the pixels of a feature map.
 
 Attention Is All You Need. Vaswani et al., NeurIPS 2017, arXiv:1706.03762: every position asks (Q) all positions (K)
 and gathers what they hold (V). DDPM puts it at one low resolution of its UNet, where far apart pixels would
-otherwise never meet.
+otherwise never meet. Score networks scale the sum (Song et al. 2021, arXiv:2011.13456, appendix H.1); the sum alone is
+He et al.'s, see ResnetBlock2D.
 """
 
 from torch import nn
@@ -38,10 +39,10 @@ class Attention(nn.Module):
 
         # Attention (1)  A = \mathrm{softmax}\left(\frac{QK^\top}{\sqrt d}\right) V
         A = scaled_dot_product_attention(Q, K, V, scale=d**-0.5)  # (B, heads, HW, d)
-        h, s = self.to_out[0](A.transpose(1, 2).flatten(2)).mT.reshape(x.shape), self.output_scale_factor
+        h, scale = self.to_out[0](A.transpose(1, 2).flatten(2)).mT.reshape(x.shape), self.output_scale_factor
 
-        # ResNet (1)  y = \frac{h + x}{s}
-        return (h + x) / s
+        # SDE app. H.1, scaled  y = \frac{h + x}{\mathrm{scale}}
+        return (h + x) / scale
 
     def split(self, h):
         """(B, N, C) -> (B, heads, N, d)."""

@@ -26,10 +26,10 @@ def timestep_embedding(t, d, flip_sin_to_cos=False, freq_shift=0):
     t, half = t[:, None].float(), d // 2  # (B, 1)
     k = torch.arange(half, dtype=torch.float32, device=t.device)  # (d/2,)
 
-    # Attention §3.5  \omega_k = 10000^{-\frac{k}{\mathrm{half} - \mathrm{freq\_shift}}}
+    # Attention §3.5, scaled  \omega_k = 10000^{-\frac{k}{\mathrm{half} - \mathrm{freq\_shift}}}
     omega = torch.exp(-math.log(10000) * k / (half - freq_shift))
 
-    # Attention §3.5  e = [\sin(\omega t), \cos(\omega t)]
+    # Attention §3.5, shifted  e = [\sin(\omega t), \cos(\omega t)]
     e = torch.cat([torch.sin(omega * t), torch.cos(omega * t)], dim=1)
     return torch.cat([e[:, half:], e[:, :half]], dim=1) if flip_sin_to_cos else e
 

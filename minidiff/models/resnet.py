@@ -2,7 +2,8 @@ r"""The residual block of every UNet and autoencoder here.
 
 Deep Residual Learning for Image Recognition. He, Zhang, Ren & Sun, CVPR 2016, arXiv:1512.03385: a block learns what
 to add to its input. DDPM (arXiv:2006.11239, appendix B) normalises by groups (Wu & He, arXiv:1803.08494), activates
-with SiLU (arXiv:1710.05941) and adds the time between the two convolutions.
+with SiLU (arXiv:1710.05941) and adds the time between the two convolutions. Score networks (Song et al. 2021,
+arXiv:2011.13456, appendix H.1) divide the sum, the block's (2), by the root of 2.
 """
 
 from torch import nn
@@ -10,14 +11,14 @@ from torch.nn.functional import silu
 
 
 class ResnetBlock2D(nn.Module):
-    r"""y = (W_s x + F(x, t)) / s, with F two normalised, activated 3x3 convolutions.
+    r"""y = (W_s x + F(x, t)) / scale, with F two normalised, activated 3x3 convolutions.
 
     Args:
         in_channels, out_channels: of x and y; W_s is a 1x1 convolution where they differ and the identity where
             they agree.
         temb_channels: width of the time embedding, or None for a block that is not told the time (autoencoders).
         groups, eps: of the two GroupNorms.
-        output_scale_factor: s, 1 or (score networks) \sqrt 2, which keeps the variance of a sum.
+        output_scale_factor: the scale, 1 or (score networks) \sqrt 2, which keeps the variance of a sum.
     """
 
     def __init__(self, in_channels, out_channels, temb_channels=None, groups=32, eps=1e-6, output_scale_factor=1.0):
@@ -38,7 +39,7 @@ class ResnetBlock2D(nn.Module):
             # DDPM app. B  h \leftarrow h + e
             h = h + e
         F_x = self.conv2(silu(self.norm2(h)))
-        W_s_x, s = self.conv_shortcut(x), self.output_scale_factor
+        W_s_x, scale = self.conv_shortcut(x), self.output_scale_factor
 
-        # ResNet (2)  y = \frac{F_x + W_{s\_x}}{s}
-        return (F_x + W_s_x) / s
+        # SDE app. H.1, scaled  y = \frac{F_x + W_{s\_x}}{\mathrm{scale}}
+        return (F_x + W_s_x) / scale

@@ -27,6 +27,9 @@ class Paper:
 BIBLIOGRAPHY = {
     # Samplers and what they sample
     "DDPM": Paper("Denoising Diffusion Probabilistic Models", "Ho, Jain & Abbeel", 2020, "2006.11239"),
+    "DDPMcode": Paper(
+        "The code of Denoising Diffusion Probabilistic Models", "Ho", 2020, source="github.com/hojonathanho/diffusion"
+    ),
     "DDIM": Paper("Denoising Diffusion Implicit Models", "Song, Meng & Ermon", 2021, "2010.02502"),
     "IDDPM": Paper("Improved Denoising Diffusion Probabilistic Models", "Nichol & Dhariwal", 2021, "2102.09672"),
     "SDE": Paper(
@@ -53,7 +56,7 @@ BIBLIOGRAPHY = {
         "Solving Ordinary Differential Equations I",
         "Hairer, Nørsett & Wanner",
         1993,
-        source="Springer, 2nd edition, §II.1 and §III.1",
+        source="Springer, 2nd edition, §III.1",
     ),
     "P2": Paper("Perception Prioritized Training of Diffusion Models", "Choi et al.", 2022, "2204.00227"),
     "Spacing": Paper(

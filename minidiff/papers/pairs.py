@@ -5,7 +5,7 @@ r"""Finds the pairs in a source file: comments right above an assignment or a re
     sigma_t = ...
 
 A key of the bibliography, a place in the paper if there is one, two spaces, TeX; continued on comment lines that are
-indented.
+indented. Where the TeX differs from what is printed at that place, a remark says how: `DDIM (12), guarded  ...`.
 """
 
 import ast
@@ -16,13 +16,23 @@ import tokenize
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from minidiff.config import nearest
 from minidiff.papers.bibliography import BIBLIOGRAPHY
 from minidiff.papers.tex.equations import SHOWN, Equation, equations
 from minidiff.papers.tex.tokens import TexError
 
 STATEMENTS = (ast.Assign, ast.AugAssign, ast.AnnAssign, ast.Return)
 PLACE = r"\([\d.]+\)(?:[-–]\([\d.]+\))?|§[\w.]+|Table \d+|Fig\. \d+|app\. [\w.]+|Alg\. \d+(?:, lines? \d+(?:[-–]\d+)?)?"
-PAIR = re.compile(rf"# (?P<key>[A-Za-z][\w+-]*)(?: (?P<place>{PLACE}))?  (?P<tex>\S.*)")
+REMARKS = {
+    "guarded": "with a clamp or a maximum that the paper lacks",
+    "rearranged": "solved for another letter than in the paper",
+    "weighted": "with a weight that the paper lacks",
+    "scaled": "with a factor that the paper lacks",
+    "squared": "the paper has the square on the left",
+    "shifted": "with other indices than the paper's",
+    "skipping": "timesteps are left out where the paper takes neighbours",
+}
+PAIR = re.compile(rf"# (?P<key>[A-Za-z][\w+-]*)(?: (?P<place>{PLACE}))?(?:, (?P<remark>[\w-]+))?  (?P<tex>\S.*)")
 LIKE_A_PAIR = re.compile(rf"# (?P<key>[A-Za-z][\w+-]*),?(?: +(?P<place>{PLACE}))?(?P<rest>.*)")
 CONTINUED = re.compile(r"#\s{3,}(?P<tex>\S.*)")
 TEX = re.compile(r"\\[a-zA-Z]+")
@@ -46,6 +56,7 @@ class Pair:
     Attributes:
         key: of the bibliography.
         place: in the paper, such as "(15)", "§3.5", "Alg. 2, line 4"; "" where there is none.
+        remark: how the TeX differs from the print, one of REMARKS; "" where it does not.
         tex: as written, its lines joined by spaces.
         equations: what was read from it.
         where: the first line of the statement.
@@ -54,13 +65,19 @@ class Pair:
 
     key: str
     place: str
+    remark: str
     tex: str
     equations: list[Equation]
     where: Where
     comment: tuple[int, int]
 
+    @property
+    def source(self):
+        """Where the equation stands, and how it differs from what stands there: "DDIM (12), guarded"."""
+        return f"{self.key} {self.place}".strip() + (f", {self.remark}" if self.remark else "")
+
     def __str__(self):
-        return f"{' '.join(filter(None, [self.key, self.place]))}  {self.tex}"
+        return f"{self.source}  {self.tex}"
 
 
 @dataclass
@@ -133,14 +150,15 @@ def first_lines(tree):
 
 def read_block(block, path, statements):
     """The pairs in a block of comment lines."""
-    begun = []  # [key, place, tex, first line, last line] of each pair so far
+    begun = []  # [key, place, remark, tex, first line, last line] of each pair so far
     for line, comment, behind_code in block:
         match = PAIR.fullmatch(comment)
         if match and match["key"] in BIBLIOGRAPHY and not behind_code:
-            begun.append([match["key"], match["place"] or "", match["tex"].rstrip(), line, line])
+            refuse_unknown_remark(match["remark"], line)
+            begun.append([match["key"], match["place"] or "", match["remark"] or "", match["tex"].rstrip(), line, line])
         elif begun and (continued := CONTINUED.fullmatch(comment)):
-            begun[-1][2] += " " + continued["tex"].rstrip()
-            begun[-1][4] = line
+            begun[-1][3] += " " + continued["tex"].rstrip()
+            begun[-1][5] = line
         else:
             refuse_what_is_like_a_pair(comment, line, behind_code)
             if begun:
@@ -153,7 +171,13 @@ def read_block(block, path, statements):
     return [read_pair(*pair, Where(path, below)) for pair in begun]
 
 
-def read_pair(key, place, tex, first, last, where):
+def refuse_unknown_remark(remark, line):
+    if remark and remark not in REMARKS:
+        raise BadComment(line, f"the remark {remark!r} is not known{nearest(remark, REMARKS)}; it has to be one of "
+                         f"{', '.join(REMARKS)}")  # fmt: skip
+
+
+def read_pair(key, place, remark, tex, first, last, where):
     try:
         found = equations(tex)
     except TexError as error:
@@ -161,7 +185,7 @@ def read_pair(key, place, tex, first, last, where):
     if any(e.relation == SHOWN for e in found) and ", line" not in place:
         raise BadComment(first, rf"the TeX {tex!r} has no =, \leftarrow or \sim, so nothing can be checked; "
                          "only a line of an algorithm, such as `Alg. 2, line 3`, may go without")  # fmt: skip
-    return Pair(key, place, tex, found, where, (first, last))
+    return Pair(key, place, remark, tex, found, where, (first, last))
 
 
 def refuse_other_statements(statements, line):
@@ -196,7 +220,8 @@ def refuse_what_is_like_a_pair(comment, line, behind_code):
         and (match["place"] or command or match["rest"].startswith("  "))
     ):
         raise BadComment(line, f"found {comment!r}, which begins like a pair but is none: {FORM}; a place is one of "
-                         "(15), §3.5, Table 1, Fig. 2, app. B, Alg. 2, `Alg. 2, line 3`")  # fmt: skip
+                         "(15), §3.5, Table 1, Fig. 2, app. B, Alg. 2, `Alg. 2, line 3`, "
+                         f"and after it, as in `(15), guarded`, may follow one of {', '.join(REMARKS)}")  # fmt: skip
     elif match and formula and (match["place"] or match["rest"].startswith("  ")) and not CONTINUED.match(comment):
         near = difflib.get_close_matches(match["key"], BIBLIOGRAPHY, n=1, cutoff=0.5)
         meant = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(BIBLIOGRAPHY)}"

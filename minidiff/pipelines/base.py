@@ -286,16 +286,15 @@ class DiffusionPipeline:
         times the scheduler's `init_noise_sigma`, which it may have only after `set_timesteps`.
 
         Raises:
-            ValueError: `latents` has another shape.
+            ValueError: `latents` has another shape, or holds whole numbers.
         """
         if latents is None:
-            z = randn(shape, generator, self.device, self.dtype)
-        elif not isinstance(latents, torch.Tensor) or latents.shape != tuple(shape):
-            what = f"of shape {tuple(latents.shape)}" if isinstance(latents, torch.Tensor) else repr(latents)
-            raise ValueError(f"latents is {what}; allowed is a tensor of shape {tuple(shape)}")
-        else:
-            z = latents.to(self.device, self.dtype)
-        return z * self.scheduler.init_noise_sigma
+            latents = randn(shape, generator, self.device, self.dtype)
+        if not isinstance(latents, torch.Tensor) or latents.shape != tuple(shape) or not latents.is_floating_point():
+            tensor = isinstance(latents, torch.Tensor)
+            what = f"{latents.dtype} of shape {tuple(latents.shape)}" if tensor else repr(latents)
+            raise ValueError(f"latents is {what}; allowed is a floating-point tensor of shape {tuple(shape)}")
+        return latents.to(self.device, self.dtype) * self.scheduler.init_noise_sigma
 
     def step_options(self, **wanted):
         """dict: those of the options that the scheduler's `step` takes, for loops that run with every scheduler.
@@ -310,10 +309,10 @@ class DiffusionPipeline:
         self._progress = options
 
     def progress_bar(self, iterable=None, total=None):
-        """A tqdm bar around `iterable`, or one for `total` steps, to be updated by hand."""
-        from tqdm.auto import tqdm
+        """A tqdm bar around `iterable`, or one for `total` steps, to be updated by hand; one line in a file."""
+        from minidiff.progress import progress_bar
 
-        return tqdm(iterable, total=total, **self._progress)
+        return progress_bar(iterable, total=total, **self._progress)
 
     def watch(self, callback, names=("latents",), also=()):
         """What a loop calls after each step, so that others can look on and take part.

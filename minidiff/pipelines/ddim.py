@@ -62,13 +62,14 @@ class DDIMPipeline(DiffusionPipeline):
         check_eta(eta)
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
+        options = dict(eta=eta, use_clipped_model_output=use_clipped_model_output, generator=generator)
 
         # DDPM Alg. 2, line 1  x_T \sim \mathcal N(0, I)
         x_t = self.start_noise((batch_size, *self.sample_shape), generator, latents)  # (B, C, H, W)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             eps_theta = self.unet(self.scheduler.scale_model_input(x_t, t), t).sample
-            step = self.scheduler.step(eps_theta, t, x_t, eta, use_clipped_model_output, generator)
+            step = self.scheduler.step(eps_theta, t, x_t, **options)
             x_t = watch(i, t, step, sample=x_t, model_output=eps_theta)
             if self.interrupt:
                 break

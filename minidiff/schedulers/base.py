@@ -103,7 +103,7 @@ class DiscreteScheduler(Scheduler):
         # DDPM §2  \alpha_t = 1 - \beta_t
         alpha = 1 - beta
 
-        # DDPM §2  \bar\alpha_t = \prod_{s=0}^t \alpha_s
+        # DDPM §2, shifted  \bar\alpha_t = \prod_{s=0}^t \alpha_s
         self.alpha_bar = torch.cumprod(alpha, dim=0)
 
         self.num_inference_steps = None
@@ -156,13 +156,13 @@ class DiscreteScheduler(Scheduler):
         N, T, offset = num_inference_steps, len(self), self.config.steps_offset
         check_whole("num_inference_steps", N, most=T)
         if self.config.timestep_spacing == "linspace":
-            # Spacing Table 2  t_k = \mathrm{round}\left(\frac{(N - 1 - k) (T - 1)}{N - 1}\right)
+            # Spacing Table 2, shifted  t_k = \mathrm{round}\left(\frac{(N - 1 - k) (T - 1)}{N - 1}\right)
             t = np.linspace(0, T - 1, N).round()[::-1]
         elif self.config.timestep_spacing == "leading":
-            # Spacing Table 2  t_k = (N - 1 - k)\, \mathrm{floor}(T / N) + \mathrm{offset}
+            # Spacing Table 2, shifted  t_k = (N - 1 - k)\, \mathrm{floor}(T / N) + \mathrm{offset}
             t = np.arange(N)[::-1] * (T // N) + offset
         else:
-            # Spacing Table 2  t_k = \mathrm{round}\left(T - k \frac{T}{N}\right) - 1
+            # Spacing Table 2, shifted  t_k = \mathrm{round}\left(T - k \frac{T}{N}\right) - 1
             t = np.round(np.arange(T, 0, -T / N))[:N] - 1  # rounding errors can add an entry at the end
         if t[0] >= T:
             raise ValueError(
@@ -231,13 +231,14 @@ class DiscreteScheduler(Scheduler):
             x_0_hat = (x_t - (1 - alpha_bar_t) ** 0.5 * eps_theta) / alpha_bar_t**0.5
         elif self.config.prediction_type == "sample":
             x_0_hat = model_output
-            # DDIM (4)  \epsilon_\theta = \frac{x_t - \sqrt{\bar\alpha_t}\, \hat x_0}{\sqrt{1 - \bar\alpha_t}}
+            # DDIM (4), rearranged  \epsilon_\theta
+            #                       = \frac{x_t - \sqrt{\bar\alpha_t}\, \hat x_0}{\sqrt{1 - \bar\alpha_t}}
             eps_theta = (x_t - alpha_bar_t**0.5 * x_0_hat) / (1 - alpha_bar_t) ** 0.5
         else:
             v = model_output
             # PD §4  \hat x_0 = \sqrt{\bar\alpha_t}\, x_t - \sqrt{1 - \bar\alpha_t}\, v
             x_0_hat = alpha_bar_t**0.5 * x_t - (1 - alpha_bar_t) ** 0.5 * v
-            # PD app. D  \epsilon_\theta = \sqrt{\bar\alpha_t}\, v + \sqrt{1 - \bar\alpha_t}\, x_t
+            # PD §4, rearranged  \epsilon_\theta = \sqrt{\bar\alpha_t}\, v + \sqrt{1 - \bar\alpha_t}\, x_t
             eps_theta = alpha_bar_t**0.5 * v + (1 - alpha_bar_t) ** 0.5 * x_t
         return x_0_hat, eps_theta
 
@@ -256,7 +257,7 @@ class DiscreteScheduler(Scheduler):
         """
         x_0, eps, alpha_bar_t = original_samples, noise, self.alpha_bar_of_each(original_samples, noise, timesteps)
 
-        # DDPM (4)  x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \epsilon
+        # DDIM (4)  x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\, \epsilon
         x_t = alpha_bar_t**0.5 * x_0 + (1 - alpha_bar_t) ** 0.5 * eps
         return x_t.to(x_0.dtype)
 
@@ -340,13 +341,13 @@ def beta_table(beta_schedule, T, beta_start, beta_end):
         # DDPM §4  \beta_i = \beta_{start} + \frac{i}{T - 1} (\beta_{end} - \beta_{start})
         beta = torch.linspace(beta_start, beta_end, T, dtype=table_dtype())
     elif beta_schedule == "scaled_linear":
-        # LDM app. E  \beta_i = \left(\sqrt{\beta_{start}}
-        #             + \frac{i}{T - 1} (\sqrt{\beta_{end}} - \sqrt{\beta_{start}})\right)^2
+        # Spacing Table 1  \beta_i = \left(\sqrt{\beta_{start}} \left(1 - \frac{i}{T - 1}\right)
+        #                  + \sqrt{\beta_{end}}\, \frac{i}{T - 1}\right)^2
         beta = torch.linspace(beta_start**0.5, beta_end**0.5, T, dtype=table_dtype()) ** 2
     else:
         i, s = torch.arange(T + 1, dtype=torch.float64), 0.008
         # IDDPM (17)  f_i = \cos\left(\frac{i / T + s}{1 + s} \cdot \frac{\pi}{2}\right)^2
         f = torch.cos((i / T + s) / (1 + s) * math.pi / 2) ** 2
-        # IDDPM (17)  \beta_t = \min\left(1 - \frac{f_{t+1}}{f_t}, 0.999\right)
+        # IDDPM §3.2, shifted  \beta_t = \min\left(1 - \frac{f_{t+1}}{f_t}, 0.999\right)
         beta = (1 - f[1:] / f[:-1]).clamp(max=0.999)
     return beta.to(table_dtype())

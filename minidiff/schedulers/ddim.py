@@ -21,8 +21,8 @@ class DDIMScheduler(DiscreteScheduler):
     Args:
         num_train_timesteps: T.
         beta_start, beta_end, beta_schedule, trained_betas: as in DDPMScheduler.
-        clip_sample: clip \hat x_0 to [-1, 1] before it is used. Ho et al. clip, Song et al. do not: see the ledger,
-            "DDIM clip".
+        clip_sample: clip \hat x_0 to [-1, 1] before it is used. The code of Ho et al. clips, neither their paper nor
+            Song et al. do: see the ledger, "DDIM clip".
         set_alpha_to_one: \bar\alpha after the last step is 1; otherwise that of timestep 0, as the CompVis
             checkpoints were sampled.
         steps_offset, timestep_spacing: which timesteps are kept, see `spaced_timesteps`.
@@ -105,10 +105,11 @@ class DDIMScheduler(DiscreteScheduler):
 
         x_0_hat, eps_theta = self.predict(model_output, x_t, alpha_bar_t)
         if self.config.clip_sample:
-            # DDPM §3.3  \hat x_0 \leftarrow \operatorname{clip}(\hat x_0, -1, 1)
+            # DDPMcode  \hat x_0 \leftarrow \operatorname{clip}(\hat x_0, -1, 1)
             x_0_hat = x_0_hat.clamp(-1, 1)
         if use_clipped_model_output:
-            # DDIM (4)  \epsilon_\theta = \frac{x_t - \sqrt{\bar\alpha_t}\, \hat x_0}{\sqrt{1 - \bar\alpha_t}}
+            # DDIM (4), rearranged  \epsilon_\theta
+            #                       = \frac{x_t - \sqrt{\bar\alpha_t}\, \hat x_0}{\sqrt{1 - \bar\alpha_t}}
             eps_theta = (x_t - alpha_bar_t**0.5 * x_0_hat) / (1 - alpha_bar_t) ** 0.5
 
         # DDIM (16)  \sigma_t = \eta \sqrt{\frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}}
@@ -121,7 +122,7 @@ class DDIMScheduler(DiscreteScheduler):
             eps = randn_like(x_t, generator) if variance_noise is None else variance_noise
 
         # At eta = 1 rounding can push the difference under the second root below 0.
-        # DDIM (12)  x_{t-1} = \sqrt{\bar\alpha_{t-1}}\, \hat x_0
+        # DDIM (12), guarded  x_{t-1} = \sqrt{\bar\alpha_{t-1}}\, \hat x_0
         #            + \sqrt{\max(1 - \bar\alpha_{t-1} - \sigma_t^2, 0)}\, \epsilon_\theta(x_t, t) + \sigma_t \epsilon
         x_prev = (
             alpha_bar_prev**0.5 * x_0_hat
@@ -155,7 +156,7 @@ class DDIMScheduler(DiscreteScheduler):
 
         x_0_hat, eps_theta = self.predict(model_output, x_prev, alpha_bar_prev)
         if self.config.clip_sample:
-            # DDPM §3.3  \hat x_0 \leftarrow \operatorname{clip}(\hat x_0, -1, 1)
+            # DDPMcode  \hat x_0 \leftarrow \operatorname{clip}(\hat x_0, -1, 1)
             x_0_hat = x_0_hat.clamp(-1, 1)
 
         # DDIM (4)  x_t = \sqrt{\bar\alpha_t}\, \hat x_0 + \sqrt{1 - \bar\alpha_t}\, \epsilon_\theta

@@ -22,7 +22,8 @@ class DDPMScheduler(DiscreteScheduler):
         trained_betas: the T betas themselves, instead.
         variance_type: "fixed_small", \sigma_t^2 = \tilde\beta_t, best if x_0 were a single picture; "fixed_large",
             \sigma_t^2 = \beta_t, best if it were noise (section 3.2).
-        clip_sample: clip \hat x_0 to [-1, 1], the range of pictures, as Ho et al. do.
+        clip_sample: clip \hat x_0 to [-1, 1], the range of pictures, as the authors' code does, without a word of it
+            in the paper.
         prediction_type: what the network predicts: "epsilon", "sample" or "v_prediction".
         timestep_spacing, steps_offset: which timesteps are kept, see `spaced_timesteps`.
     """
@@ -69,14 +70,14 @@ class DDPMScheduler(DiscreteScheduler):
         alpha_bar_t = self.alpha_bar[t]
         alpha_bar_prev = self.alpha_bar[t_prev] if t_prev >= 0 else self.final_alpha_cumprod
 
-        # DDPM §2  \alpha_t = \frac{\bar\alpha_t}{\bar\alpha_{t-1}}
+        # DDPM §2, skipping  \alpha_t = \frac{\bar\alpha_t}{\bar\alpha_{t-1}}
         alpha_t = alpha_bar_t / alpha_bar_prev
-        # DDPM §2  \beta_t = 1 - \alpha_t
+        # DDPM §2, rearranged  \beta_t = 1 - \alpha_t
         beta_t = 1 - alpha_t
 
         x_0_hat, _ = self.predict(model_output, x_t, alpha_bar_t)
         if self.config.clip_sample:
-            # DDPM §3.3  \hat x_0 \leftarrow \operatorname{clip}(\hat x_0, -1, 1)
+            # DDPMcode  \hat x_0 \leftarrow \operatorname{clip}(\hat x_0, -1, 1)
             x_0_hat = x_0_hat.clamp(-1, 1)
 
         # DDPM (7)  \tilde\mu_t = \frac{\sqrt{\bar\alpha_{t-1}}\, \beta_t}{1 - \bar\alpha_t} \hat x_0
@@ -89,15 +90,16 @@ class DDPMScheduler(DiscreteScheduler):
         if self.config.variance_type == "fixed_small":
             # DDPM (7)  \tilde\beta_t = \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t} \beta_t
             beta_tilde_t = (1 - alpha_bar_prev) / (1 - alpha_bar_t) * beta_t
-            # DDPM §3.2  \sigma_t = \sqrt{\tilde\beta_t}
+            # DDPM §3.2, squared  \sigma_t = \sqrt{\tilde\beta_t}
             sigma_t = beta_tilde_t**0.5
         else:
-            # DDPM §3.2  \sigma_t = \sqrt{\beta_t}
+            # DDPM §3.2, squared  \sigma_t = \sqrt{\beta_t}
             sigma_t = beta_t**0.5
 
         # DDPM Alg. 2, line 3  z \sim \mathcal N(0, I)
         z = randn_like(x_t, generator) if t_prev >= 0 else 0
 
-        # DDPM Alg. 2, line 4  x_{t-1} = \tilde\mu_t + \sigma_t z
+        # The paper prints the mean as (11), where the predicted x_0 can no longer be seen.
+        # DDPM Alg. 2, line 4, rearranged  x_{t-1} = \tilde\mu_t + \sigma_t z
         x_prev = mu_tilde_t + sigma_t * z
         return SchedulerOutput(prev_sample=x_prev, pred_original_sample=x_0_hat).as_asked(return_dict)

@@ -177,7 +177,7 @@ class PNDMScheduler(DiscreteScheduler):
         """The noise to move along: Adams-Bashforth of as high an order as there are predictions, up to four."""
         if self.config.skip_prk_steps and self.counter == 1:
             eps_next = self.eps[0]
-            # AB §II.1  \epsilon' = \frac{1}{2} (\epsilon_{t+\delta} + \epsilon_t)
+            # AB §III.1  \epsilon' = \frac{1}{2} (\epsilon_{t+\delta} + \epsilon_t)
             eps_prime = (eps_next + eps_t) / 2
             return eps_prime  # the first step once more, from the sample that it started at
 
@@ -204,10 +204,10 @@ class PNDMScheduler(DiscreteScheduler):
         r"""Move x from timestep `start` to `end` along the noise `eps`: DDIM's step at \eta = 0, as a difference."""
         alpha_bar_t, alpha_bar_prev = self.level(start), self.level(end)
 
-        # PNDM (9)  x_{t-\delta} = \frac{\sqrt{\bar\alpha_{t-\delta}}}{\sqrt{\bar\alpha_t}} x_t
-        #           - \frac{\bar\alpha_{t-\delta} - \bar\alpha_t}{\sqrt{\bar\alpha_t} \left(
-        #           \sqrt{(1 - \bar\alpha_{t-\delta}) \bar\alpha_t} + \sqrt{(1 - \bar\alpha_t) \bar\alpha_{t-\delta}}
-        #           \right)} \epsilon
+        # PNDM (9), rearranged  x_{t-\delta} = \frac{\sqrt{\bar\alpha_{t-\delta}}}{\sqrt{\bar\alpha_t}} x_t
+        #     - \frac{\bar\alpha_{t-\delta} - \bar\alpha_t}{\sqrt{\bar\alpha_t} \left(
+        #     \sqrt{(1 - \bar\alpha_{t-\delta}) \bar\alpha_t} + \sqrt{(1 - \bar\alpha_t) \bar\alpha_{t-\delta}}
+        #     \right)} \epsilon
         x_prev = (alpha_bar_prev / alpha_bar_t) ** 0.5 * x_t - (alpha_bar_prev - alpha_bar_t) * eps / (
             alpha_bar_t**0.5
             * (((1 - alpha_bar_prev) * alpha_bar_t) ** 0.5 + ((1 - alpha_bar_t) * alpha_bar_prev) ** 0.5)

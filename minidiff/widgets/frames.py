@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 
 import torch
 from PIL import Image
@@ -26,33 +27,51 @@ def side_by_side(*tensors):
     return Image.fromarray(levels.permute(1, 2, 0).numpy())
 
 
-def chart(curves, at, width=300, height=150, low=None, high=None):
-    """An inline SVG of curves, with a dot on each at place `at`.
+def chart(curves, x, at, xlabel, ylabel, ticks=None, width=300, height=170):
+    """An inline SVG of curves of one quantity, with a dot on each at place `at`.
 
     Args:
-        curves: {name: list of numbers}, all of one length.
+        curves: {name: list of numbers}, all as long as `x`; they are named where there are several.
+        x: numbers, where the entries of a curve stand; rising.
         at: a place in these lists.
-        low, high: the range shown; that of the numbers if None.
+        xlabel, ylabel: what stands along the axes.
+        ticks: {number: text} along the x axis; round numbers if None.
     """
     numbers = [value for curve in curves.values() for value in curve]
-    low, high = min(numbers) if low is None else low, max(numbers) if high is None else high
-    left, top, right, bottom = 8, 8, width - 8, height - 18
-    x = lambda k, n: left + (right - left) * k / max(n - 1, 1)
-    share = lambda value: (min(max(value, low), high) - low) / (high - low) if high > low else 0.5  # flat: half way up
-    y = lambda value: bottom - (bottom - top) * share(value)
-    parts = [f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" fill="none" opacity=".3"/>']
+    low, high = min(numbers), max(numbers)
+    low, high = (low, high) if high > low else (low - 0.5, high + 0.5)  # flat: half way up
+    left, top, right, bottom = 44, 22, width - 10, height - 34
+    across = lambda value: left + (right - left) * (value - x[0]) / (x[-1] - x[0] or 1)
+    up = lambda value: bottom - (bottom - top) * (value - low) / (high - low)
+    text = lambda words, x, y, more="": (
+        f'<text x="{x:.0f}" y="{y:.0f}" stroke="none" font-size="11" {more}>{words}</text>'
+    )
+
+    frame = f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" fill="none" opacity=".3"/>'
+    parts = [frame, text(ylabel, 4, 12, 'fill="currentColor"')]
+    parts.append(text(xlabel, (left + right) / 2, height - 4, 'fill="currentColor" text-anchor="middle"'))
+    ticks = ticks or {number: f"{number:g}" for number in round_numbers(x[0], x[-1])}
+    for number, words in ticks.items():
+        parts.append(text(words, across(number), bottom + 14, 'fill="currentColor" text-anchor="middle"'))
+    for number in round_numbers(low, high):
+        parts.append(f'<path d="M{left} {up(number):.1f}h-4" fill="none" opacity=".6"/>')
+        parts.append(text(f"{number:g}", left - 6, up(number) + 4, 'fill="currentColor" text-anchor="end"'))
     for k, (name, curve) in enumerate(curves.items()):
-        colour, n = CURVES[k % len(CURVES)], len(curve)
-        every = range(0, n, max(1, n // 60))
-        points = " ".join(f"{x(i, n):.0f},{y(curve[i]):.0f}" for i in every)
+        colour, every = CURVES[k % len(CURVES)], range(0, len(curve), max(1, len(curve) // 60))
+        points = " ".join(f"{across(x[i]):.0f},{up(curve[i]):.0f}" for i in every)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<circle cx="{x(at, n):.1f}" cy="{y(curve[at]):.1f}" r="5" fill="{colour}" stroke="none"/>')
-        place = left + k * (right - left) / len(curves)
-        parts.append(
-            f'<text x="{place:.0f}" y="{height - 4}" font-size="12" fill="{colour}" stroke="none">{name}</text>'
-        )
+        parts.append(f'<circle cx="{across(x[at]):.1f}" cy="{up(curve[at]):.1f}" r="5" fill="{colour}" stroke="none"/>')
+        if len(curves) > 1:
+            parts.append(text(name, right - 60 * (len(curves) - k - 1), 12, f'fill="{colour}" text-anchor="end"'))
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
     return f'<svg {size} stroke="currentColor" font-family="sans-serif">{"".join(parts)}</svg>'
+
+
+def round_numbers(low, high):
+    """Up to six round numbers, a step apart, from low to high, which is larger."""
+    power = 10 ** math.floor(math.log10(high - low))
+    step = next(power * k for k in (0.2, 0.5, 1, 2) if (high - low) / (power * k) < 6)
+    return [round(k * step, 10) for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
 def table(rows, head=None):

@@ -35,12 +35,14 @@ def places(length, frames):
 
 
 def scrub(*trajectories, labels=None, frames=24, size=128):
-    r"""Walk through recorded trajectories: x_t, the predicted \hat x_0 and the predicted noise, side by side.
+    r"""Walk through recorded trajectories: x_t, and what the network makes of it, \hat x_0 and the noise, side by side.
+
+    The first frame is x_T, the last one x_0, where there is nothing left to predict.
 
     Args:
         trajectories: of `record`; the first picture of each batch is shown, one row each.
         labels: a name for each row.
-        frames: at most so many steps are shown, evenly spread; a shorter walk stands still between its steps.
+        frames: at most so many are shown, evenly spread; a shorter walk stands still between its steps.
         size: of each picture on the page.
     Raises:
         TypeError: an argument is no Trajectory.
@@ -52,19 +54,32 @@ def scrub(*trajectories, labels=None, frames=24, size=128):
     labels = [""] * len(trajectories) if labels is None else labels
     if not trajectories or len(labels) != len(trajectories):
         raise ValueError(f"labels are {len(labels)}; allowed is one for each of the {len(trajectories)} trajectories")
-    head = table(
-        [[f'<div style="width:{size - 8}px">{text}</div>' for text in ("x_t", "predicted x_0", "predicted noise")]]
-    )
-    count = min(frames, max(map(len, trajectories)))
+    columns = ("x_t", "predicted x_0", "predicted noise / 3")  # a third, so that it does not burn out
+    head = table([[f'<div style="width:{size - 8}px">{text}</div>' for text in columns]])
+    count = min(frames, max(map(len, trajectories)) + 1)
     made = []
     for k in range(count):
         rows = []
         for walk, label in zip(trajectories, labels, strict=True):
-            i = places(len(walk), count)[k] if len(walk) >= count else k * len(walk) // count
-            row = side_by_side(walk.x[i][0], walk.x_0_hat[i][0], walk.eps[i][0] / 3)
-            rows.append([picture(row, size), f"{label}<br>step {i + 1} of {len(walk)}<br>t = {walk.timesteps[i]:g}"])
+            moments = len(walk) + 1
+            i = places(moments, count)[k] if moments >= count else k * moments // count
+            rows.append(
+                [f'<div style="width:{3 * size}px">{moment(walk, i, size)}</div>', f"{label}<br>{when(walk, i)}"]
+            )
         made.append(head + table(rows))
-    return player(made, "step", [f"{k + 1} of {count}" for k in range(count)])
+    return player(made, "frame", [f"{k + 1} of {count}" for k in range(count)])
+
+
+def moment(walk, i, size):
+    """What there is to see before step i of a walk, counted from 0; after the last step the picture alone."""
+    seen = [walk.x[i][0]] if i == len(walk) else [walk.x[i][0], walk.x_0_hat[i][0], walk.eps[i][0] / 3]
+    return picture(side_by_side(*seen), size)
+
+
+def when(walk, i):
+    if i == len(walk):
+        return f"after all {i} steps<br>x_0"
+    return f"step {i + 1} of {len(walk)}<br>t = {walk.timesteps[i]:g}"
 
 
 def noising(drawing, scheduler, frames=24, size=192, seed=0):
@@ -79,22 +94,24 @@ def noising(drawing, scheduler, frames=24, size=192, seed=0):
     eps = randn(x_0.shape, torch.Generator().manual_seed(seed))
     alpha_bar = scheduler.alpha_bar.double()
     snr = 10 * torch.log10(alpha_bar / (1 - alpha_bar))  # in dB
-    curves = {"alpha_bar": alpha_bar.tolist(), "SNR, from -40 to 40 dB": (snr.clamp(-40, 40) / 80 + 0.5).tolist()}
-    made, ticks = [], places(len(alpha_bar), frames)
+    times, made, ticks = range(len(alpha_bar)), [], places(len(alpha_bar), frames)
     for t in ticks:
         x_t = scheduler.add_noise(x_0, eps, torch.tensor([t]))
         said = f"t = {t}<br>alpha_bar = {alpha_bar[t]:.4f}<br>SNR = {snr[t]:.1f} dB"
-        made.append(table([[picture(side_by_side(x_t[0]), size), chart(curves, t, low=0, high=1), said]]))
+        left = chart({"alpha_bar": alpha_bar.tolist()}, times, t, "t", "alpha_bar, the share of the picture", width=230)
+        right = chart({"SNR": snr.tolist()}, times, t, "t", "signal-to-noise ratio, dB", width=230)
+        made.append(table([[picture(side_by_side(x_t[0]), size), left, right, said]]))
     return player(made, "t", ticks)
 
 
-def steps_and_quality(grids, values, labels):
+def steps_and_quality(grids, values, labels, measure):
     """Steps against quality: a sheet of pictures for each sampler, beside the curve of a number.
 
     Args:
         grids: {sampler: [PIL sheet, one for each number of steps]}.
         values: {sampler: [a number for each number of steps]}.
         labels: the numbers of steps.
+        measure: what the number is, such as "Fréchet distance".
     Raises:
         ValueError: a list is not as long as `labels`.
     """
@@ -107,5 +124,6 @@ def steps_and_quality(grids, values, labels):
             [f"{name}<br>{values[name][k]:.2f}" if name in values else name, picture(sheets[k], sheets[k].height)]
             for name, sheets in grids.items()
         ]
-        made.append(table([[table(rows), chart(values, k, height=220)]]))
+        steps = dict(enumerate(map(str, labels)))
+        made.append(table([[table(rows), chart(values, list(steps), k, "steps", measure, steps, height=220)]]))
     return player(made, "steps", labels)

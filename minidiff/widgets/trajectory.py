@@ -7,13 +7,13 @@ import torch
 
 @dataclass
 class Trajectory:
-    r"""What a pipeline went through, one entry a step.
+    r"""What a pipeline went through in N steps.
 
     Attributes:
-        timesteps: floats or whole numbers, as the network was told them.
-        x: the samples after each step, each (B, C, H, W).
-        x_0_hat: \hat x_0, the clean picture that each step believed in.
-        eps: what the network said at each step.
+        timesteps: N floats or whole numbers, as the network was told them.
+        x: N + 1 samples, each (B, C, H, W): x_T, what each later step began with, and x_0, where the last one ended.
+        x_0_hat: N clean pictures \hat x_0, what each step believed in when it saw the entry of `x` in the same place.
+        eps: N answers of the network to it.
         result: what the pipeline returned.
     """
 
@@ -39,13 +39,16 @@ def record(pipe, **call):
         pipe: a pipeline.
         call: the arguments of its call. `callback_on_step_end` is taken: it does the recording.
     """
-    walk = Trajectory()
+    walk, end = Trajectory(), None
 
     def keep(pipe, i, t, tensors):
+        nonlocal end
         walk.timesteps.append(t.item() if isinstance(t, torch.Tensor) else t)
-        for entries, name in ((walk.x, "latents"), (walk.x_0_hat, "pred_original_sample"), (walk.eps, "model_output")):
-            entries.append(tensors[name].detach().float().cpu())
+        *entries, end = (tensors[name].detach().float().cpu() for name in names)
+        for kept, entry in zip((walk.x, walk.x_0_hat, walk.eps), entries, strict=True):
+            kept.append(entry)
 
-    names = ("latents", "pred_original_sample", "model_output")
+    names = ("sample", "pred_original_sample", "model_output", "latents")
     walk.result = pipe(**call, callback_on_step_end=keep, callback_on_step_end_tensor_inputs=names)
+    walk.x.append(end)
     return walk

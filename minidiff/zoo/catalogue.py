@@ -8,7 +8,8 @@ class Entry(NamedTuple):
 
     Fields:
         pipeline: its class, a public name of the package.
-        paper, task, lesson: for people.
+        paper, task: for people.
+        lesson: its name, such as "03_ddim"; None while there is none.
         weights: the weights in the zoo that it runs with.
         call: arguments of its call in the tour, and the defaults of `minidiff generate`.
     """
@@ -16,7 +17,7 @@ class Entry(NamedTuple):
     pipeline: str
     paper: str
     task: str
-    lesson: str
+    lesson: str | None
     weights: str
     call: dict
 
@@ -27,7 +28,7 @@ CATALOGUE = {
         "DDPMPipeline",
         "Ho, Jain & Abbeel 2020, arXiv:2006.11239",
         "pictures, ancestral sampling",
-        "01_ddpm",
+        "02_ddpm",
         "storybook-ddpm",
         {"num_inference_steps": 250},
     ),
@@ -35,7 +36,7 @@ CATALOGUE = {
         "DDIMPipeline",
         "Song, Meng & Ermon 2021, arXiv:2010.02502",
         "pictures, few steps, no noise but the first",
-        "02_ddim",
+        "03_ddim",
         "storybook-ddpm",
         {"num_inference_steps": 50},
     ),
@@ -43,7 +44,7 @@ CATALOGUE = {
         "PNDMPipeline",
         "Liu, Ren, Lin & Zhao 2022, arXiv:2202.09778",
         "pictures, few steps, higher order",
-        "03_pndm",
+        "04_pndm",
         "storybook-ddpm",
         {"num_inference_steps": 20},
     ),

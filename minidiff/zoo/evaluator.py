@@ -35,7 +35,7 @@ BOUND = 5.0  # no feature is farther from 0, so that one mad picture cannot deci
 TRAINING, REFERENCE, UNSEEN = 0, 2, 3
 
 
-@dataclass
+@dataclass(eq=False)
 class EvaluatorOutput(Output):
     """What the evaluator says of B pictures.
 
@@ -129,7 +129,8 @@ def evaluator():
 def look(images, network=None):
     """`EvaluatorOutput` for pictures (B, 3, 32, 32), floats in [0, 1] or 8-bit numbers, a few hundred at a time."""
     network = network or evaluator()
-    outputs = [network(some.float() / (1 if some.is_floating_point() else 255)) for some in images.split(256)]
+    pictures = (some.float() / (1 if some.is_floating_point() else 255) for some in images.split(256))
+    outputs = [network(some).to_tuple() for some in pictures]
     return EvaluatorOutput(*map(torch.cat, zip(*outputs, strict=True)))
 
 
@@ -258,7 +259,7 @@ def frechet_distance(m, C, m_w, C_w):
     # FID (6)  D = C + C_w - 2 R
     D = C + C_w - 2 * R
 
-    # FID (6)  d = \lVert m - m_w\rVert^2 + \mathrm{Tr}(D)
+    # FID (6), squared  d = \lVert m - m_w\rVert^2 + \mathrm{Tr}(D)
     d = ((m - m_w) ** 2).sum() + Tr(D)
     return d
 

@@ -1,6 +1,7 @@
 """Model: loading in every published layout, saving, and the errors of weights that do not fit."""
 
 import json
+import threading
 
 import diffusers
 import pytest
@@ -9,9 +10,10 @@ from against import assert_close, randn
 from pictures import same_weights, tiny_unet
 from torch import nn
 
+import minidiff
 from minidiff import UNet2DModel, files
-from minidiff.config import configured
-from minidiff.models.base import Model, rename_attention, rename_modules
+from minidiff.config import Configurable, configured
+from minidiff.models.base import Model, rename_attention, rename_modules, unwrapped
 
 WEIGHTS = "diffusion_pytorch_model"
 
@@ -292,3 +294,244 @@ def test_diffusers_files_here(tmp_path):
         assert same_weights(again, unet), name
         assert_close(again(x, 7).sample, unet(x, 7).sample, what=name)
     assert len(list((tmp_path / "both").glob("*.safetensors"))) > 1
+
+
+# -- loading beside other code
+
+
+class Filled(Model):
+    """Its tables are in no file: one is filled by a function of torch.nn.init, the others are drawn."""
+
+    @configured
+    def __init__(self, draw=None):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        for name in ("gain", "uniform", "kaiming", "like", "normal"):
+            self.register_buffer(name, torch.empty(4, 4), persistent=False)
+        nn.init.constant_(self.gain, 2.0)
+        nn.init.uniform_(self.uniform)
+        nn.init.kaiming_normal_(self.kaiming)
+        self.like.copy_(torch.randn_like(self.gain) + torch.rand(4) + torch.randint(3, (4,)))
+        self.normal.normal_()
+        if draw:
+            draw()
+
+
+def test_tables_that_no_file_holds_are_filled(tmp_path):
+    Filled().save_pretrained(tmp_path)
+    again = Filled.from_pretrained(tmp_path)
+    assert (again.gain == 2).all()
+    for name in ("uniform", "kaiming", "like", "normal"):
+        assert getattr(again, name).isfinite().all() and 0.05 < getattr(again, name).std() < 5, name
+
+
+def test_loading_draws_from_a_generator_of_its_own(tmp_path):
+    Filled().save_pretrained(tmp_path)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    Filled.from_pretrained(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_another_thread_draws_as_if_nothing_were_loaded(tmp_path, monkeypatch):
+    """It draws while the network is made, and what it drew is not drawn again."""
+    Filled().save_pretrained(tmp_path)
+    drawn = []
+
+    def draw():
+        thread = threading.Thread(target=lambda: drawn.append(torch.randn(4)))
+        thread.start()
+        thread.join()
+
+    torch.manual_seed(5)
+    Filled.from_pretrained(tmp_path, draw=draw)
+    drawn.append(torch.randn(4))
+    torch.manual_seed(5)
+    assert torch.equal(torch.stack(drawn), torch.stack([torch.randn(4), torch.randn(4)]))
+
+
+def test_loading_touches_nothing_process_wide(tmp_path, monkeypatch):
+    Filled().save_pretrained(tmp_path)
+    for owner, name in ((torch, "set_rng_state"), (torch, "manual_seed"), (torch.random, "fork_rng"),
+                        (torch, "set_default_dtype"), (torch, "set_default_device")):  # fmt: skip
+        monkeypatch.setattr(owner, name, None)
+    Filled.from_pretrained(tmp_path)
+
+
+def test_a_network_inside_a_network_may_be_loaded_by_its_constructor(tmp_path):
+    Filled().save_pretrained(tmp_path / "inner")
+
+    class Outer(Model):
+        @configured
+        def __init__(self):
+            super().__init__()
+            self.inner = Filled.from_pretrained(tmp_path / "inner")
+
+    Outer().save_pretrained(tmp_path / "outer")
+    assert same_weights(Outer.from_pretrained(tmp_path / "outer").inner, Filled.from_pretrained(tmp_path / "inner"))
+
+
+@pytest.mark.parametrize("change", [b"", b"changed"], ids=["cut off", "overwritten"])
+def test_what_was_loaded_stays_when_the_file_changes(toy, tmp_path, change):
+    again = Toy.from_pretrained(tmp_path)
+    file = tmp_path / f"{WEIGHTS}.safetensors"
+    size = file.stat().st_size
+    with open(file, "rb+") as opened:  # the same file, as rsync --inplace and many editors write it
+        opened.write(change * size if change else b"")
+        opened.truncate(size if change else 0)
+    assert same_weights(toy, again)
+
+
+def test_an_overwritten_file_changes_a_network_of_diffusers(tmp_path):
+    unet = tiny_unet()
+    unet.save_pretrained(tmp_path)
+    ours, theirs = (cls.from_pretrained(tmp_path) for cls in (UNet2DModel, diffusers.UNet2DModel))
+    file = tmp_path / f"{WEIGHTS}.safetensors"
+    with open(file, "rb+") as opened:
+        opened.seek(file.stat().st_size // 2)
+        opened.write(bytes(file.stat().st_size // 4))
+    assert same_weights(ours, unet) and not same_weights(theirs, unet)
+
+
+def test_networks_load_in_the_faster_layout(tmp_path):
+    unet = tiny_unet()
+    unet.save_pretrained(tmp_path)
+    again = UNet2DModel.from_pretrained(tmp_path)
+    assert again.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
+    assert_close(again(randn(), 3).sample, unet(randn(), 3).sample)
+    again.to(memory_format=torch.contiguous_format)
+    assert again.conv_in.weight.is_contiguous()
+
+
+# -- a network that lives and is changed
+
+
+def test_a_changed_network_is_not_saved_with_the_old_config(tmp_path):
+    unet = tiny_unet()
+    unet.conv_in = nn.Conv2d(4, unet.conv_in.out_channels, 3, padding=1)
+    with pytest.raises(ValueError, match=r"config and its weights do not fit:\n  wrongly shaped, 1: conv_in.weight"):
+        unet.save_pretrained(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+    unet.register_to_config(in_channels=4)
+    unet.save_pretrained(tmp_path / "new")
+    again = UNet2DModel.from_pretrained(tmp_path / "new")
+    assert same_weights(again, unet) and again.config.in_channels == 4
+    assert again(torch.randn(1, 4, 8, 8), 3).sample.shape == (1, 3, 8, 8)
+
+
+def test_arguments_may_replace_the_files(toy, tmp_path):
+    unet = tiny_unet()
+    unet.save_pretrained(tmp_path / "unet")
+    assert UNet2DModel.from_pretrained(tmp_path / "unet", sample_size=16).sample_shape == (3, 16, 16)
+    with pytest.raises(TypeError, match="UNet2DModel has no argument 'sampel_size'; did you mean 'sample_size'"):
+        UNet2DModel.from_pretrained(tmp_path / "unet", sampel_size=16)
+    with pytest.raises(ValueError, match="Toy and .* do not fit"):
+        Toy.from_pretrained(tmp_path, width=5)
+
+
+def test_attributes_that_scripts_read():
+    unet = tiny_unet()
+    assert (unet.in_channels, unet.sample_size) == (3, 8) and unet.block_out_channels == (4, 8)
+    assert unet.num_parameters(only_trainable=True) == unet.num_parameters()
+    unet.conv_in.requires_grad_(False)
+    assert unet.num_parameters() - unet.num_parameters(only_trainable=True) == 4 * 3 * 9 + 4
+    with pytest.raises(AttributeError, match="UNet2DModel has no attribute 'in_chanels'; did you mean 'in_channels'"):
+        unet.in_chanels
+
+
+# -- what is put around a network
+
+
+@pytest.mark.parametrize("wrap", ["compile", "parallel"])
+def test_wrappers_are_seen_through(wrap, tmp_path):
+    unet = tiny_unet()
+    wrapped = torch.compile(unet, backend="eager") if wrap == "compile" else nn.DataParallel(unet)
+    assert unwrapped(wrapped) is unwrapped(nn.DataParallel(wrapped)) is unet and unwrapped(None) is None
+    pipe = minidiff.DDPMPipeline(wrapped, minidiff.DDPMScheduler(num_train_timesteps=20))
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe(num_inference_steps=2).images[0].size == (8, 8)
+    assert pipe.dtype == torch.float32 and pipe.device.type == "cpu" and "UNet2DModel, 0.01 million" in repr(pipe)
+    pipe.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "model_index.json").read_text())["unet"] == ["diffusers", "UNet2DModel"]
+    assert same_weights(minidiff.DDPMPipeline.from_pretrained(tmp_path).unet, unet)
+
+
+def test_a_network_that_has_a_part_called_module_is_no_wrapper():
+    class Own(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.module = nn.Linear(2, 2)
+
+    own = Own()
+    assert unwrapped(own) is own
+
+
+@torch.no_grad()
+def test_twenty_python_times_make_two_graphs():
+    from torch._dynamo.testing import CompileCounter
+
+    torch._dynamo.reset()
+    counter, unet, x = CompileCounter(), tiny_unet(), randn(1, 3, 8, 8)
+    compiled = torch.compile(unet, backend=counter, fullgraph=True)
+    for t in range(19, -1, -1):
+        assert_close(compiled(x, t).sample, unet(x, t).sample)
+    assert counter.frame_count <= 2
+    torch._dynamo.reset()
+    counter = CompileCounter()
+    compiled = torch.compile(unet, backend=counter, fullgraph=True)
+    for t in torch.arange(3):
+        compiled(x, t)
+    assert counter.frame_count == 1
+
+
+@torch.no_grad()
+def test_exported_and_traced_for_other_sizes():
+    unet, t, other = tiny_unet(), torch.tensor([3, 5]), randn(3, 3, 16, 24)
+    expected = unet(other, torch.tensor([1, 2, 3])).sample
+    B, H, W = torch.export.Dim("B", min=2), torch.export.Dim("H", min=2), torch.export.Dim("W", min=2)
+    shapes = {"sample": {0: B, 2: 2 * H, 3: 2 * W}, "timestep": {0: B}}
+    exported = torch.export.export(unet, (randn(), t), dynamic_shapes=shapes).module()
+    traced = torch.jit.trace(unet, (randn(), t), strict=False)
+    for again in (exported, traced):
+        assert_close(again(other, torch.tensor([1, 2, 3]))["sample"], expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@torch.no_grad()
+def test_a_python_time_keeps_its_value_under_any_default_dtype(dtype):
+    unet, x = tiny_unet(), randn()
+    expected = unet(x, torch.tensor(961.0)).sample
+    torch.set_default_dtype(dtype)
+    try:
+        assert torch.equal(unet(x, 961).sample, expected) and torch.equal(unet(x, 961.0).sample, expected)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_a_network_of_a_class_of_ones_own(tmp_path):
+    class MyNet(UNet2DModel):
+        pass
+
+    class MySampler(minidiff.DDPMScheduler):
+        pass
+
+    unet = MyNet(**tiny_unet().config)
+    minidiff.DDPMPipeline(unet, MySampler(num_train_timesteps=20)).save_pretrained(tmp_path)
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    package = __name__.split(".")[0]
+    assert index["unet"] == [package, "MyNet"] and index["scheduler"] == [package, "MySampler"]
+    again = minidiff.DDPMPipeline.from_pretrained(tmp_path)
+    assert type(again.unet) is MyNet and type(again.scheduler) is MySampler
+    del Configurable._subclasses["MyNet"]  # as in a script that does not define it
+    with pytest.raises(ValueError, match="MyNet.* known once the module that defines it is imported; or pass"):
+        minidiff.DDPMPipeline.from_pretrained(tmp_path)
+    passed = minidiff.DDPMPipeline.from_pretrained(tmp_path, unet=MyNet.from_pretrained(tmp_path, subfolder="unet"))
+    assert same_weights(passed.unet, unet)
+
+
+def test_a_class_of_ones_own_never_hides_a_public_one(tmp_path):
+    mine = type("UNet2DModel", (UNet2DModel,), {"__module__": "mine.nets"})
+    minidiff.DDPMPipeline(tiny_unet(), minidiff.DDPMScheduler()).save_pretrained(tmp_path)
+    assert type(minidiff.DDPMPipeline.from_pretrained(tmp_path).unet) is UNet2DModel
+    minidiff.DDPMPipeline(mine(**tiny_unet().config), minidiff.DDPMScheduler()).save_pretrained(tmp_path)
+    assert type(minidiff.DDPMPipeline.from_pretrained(tmp_path).unet) is mine

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from minidiff.papers.bibliography import BIBLIOGRAPHY
-from minidiff.papers.pairs import find_pairs
+from minidiff.papers.pairs import REMARKS, find_pairs
 
 
 def test_a_pair():
@@ -56,6 +56,15 @@ def test_places(place):
     assert failures == [] and pair.place == place
 
 
+@pytest.mark.parametrize("place", ["(15)", "§3.5", "Table 1", "app. D.1", "Alg. 2", "Alg. 2, line 3", ""])
+@pytest.mark.parametrize("remark", REMARKS)
+def test_remarks(place, remark):
+    source = f"EDM {place}".strip() + f", {remark}"
+    (pair,), failures = find_pairs(f"# {source}  y = a\n#   + b\ny = a + b\n", "m.py")
+    assert failures == [] and (pair.place, pair.remark, pair.tex) == (place, remark, "y = a + b")
+    assert pair.source == source and str(pair) == f"{source}  y = a + b"
+
+
 @pytest.mark.parametrize("key", BIBLIOGRAPHY)
 def test_keys(key):
     (pair,), failures = find_pairs(f"# {key} §1  y = a\ny = a\n", "m.py")
@@ -87,6 +96,10 @@ def test_statements_that_a_pair_can_stand_above(statement):
         ("# DDPM eq. 7  y = \\beta\ny = beta", 1, "begins like a pair but is none"),
         ("# DDPM, (7) y = a\ny = a", 1, "begins like a pair but is none"),
         ("# DDPM  (7)  y = a\ny = a", 1, "the left side is"),
+        ("# DDPM (7), gaurded  y = a\ny = a", 1, "the remark 'gaurded' is not known; did you mean 'guarded'?"),
+        ("# DDPM (7), mostly  y = a\ny = a", 1, "one of guarded, rearranged, weighted, scaled, squared, shifted, skip"),
+        ("# DDPM (7) guarded  y = a\ny = a", 1, "`(15), guarded`, may follow one of guarded, rearranged"),
+        ("# DDPM, mostly  y = a\ny = a", 1, "the remark 'mostly' is not known"),
         ("# here \\bar\\alpha is one\ny = a", 1, "TeX (\\bar) in a comment that is no pair"),
         ("y = a  # \\beta", 1, "TeX (\\beta) in a comment"),
         ("y = a  # DDPM (7)  y = \\beta", 1, "put the pair on its own line above the statement"),

@@ -271,9 +271,13 @@ def test_diffusers_reads_ours_and_we_read_theirs(tmp_path, saved, name):
         (dict(num_inference_steps=2.5), "num_inference_steps is 2.5"),
         (
             dict(latents=torch.zeros(1, 3, 8, 9)),
-            r"latents is of shape \(1, 3, 8, 9\); allowed is .* shape \(1, 3, 8, 8\)",
+            r"latents is torch.float32 of shape \(1, 3, 8, 9\); allowed is .* shape \(1, 3, 8, 8\)",
         ),
-        (dict(latents="noise"), "latents is 'noise'; allowed is a tensor of shape"),
+        (
+            dict(latents=torch.zeros(1, 3, 8, 8, dtype=torch.int64)),
+            "latents is torch.int64 of shape .*; allowed is a float",
+        ),
+        (dict(latents="noise"), "latents is 'noise'; allowed is a floating-point tensor of shape"),
         (dict(callback_on_step_end=3), "callback_on_step_end is 3; allowed is None or a function"),
         (
             dict(callback_on_step_end_tensor_inputs=("latent",)),

@@ -3,14 +3,17 @@
 import base64
 import io
 import re
+import subprocess
+import sys
 
 import ipywidgets
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from minidiff import DDIMPipeline, DDIMScheduler, DDPMScheduler, UNet2DModel, widgets, zoo
-from minidiff.widgets.frames import chart
+from minidiff.widgets.frames import chart, picture, round_numbers, side_by_side
 from minidiff.widgets.players import places
 
 PICTURE = re.compile(r'<img src="data:image/webp;base64,([^"]+)"')
@@ -35,10 +38,42 @@ def pictures(frame):
 
 def test_a_recorded_walk_ends_at_the_picture(pipe):
     walk = widgets.record(pipe, num_inference_steps=7, output_type="pt", generator=torch.Generator().manual_seed(0))
-    assert len(walk) == len(walk.x) == len(walk.x_0_hat) == len(walk.eps) == 7
+    assert len(walk) == len(walk.x) - 1 == len(walk.x_0_hat) == len(walk.eps) == 7
     assert walk.timesteps == pipe.scheduler.timesteps.tolist()
     assert torch.equal((walk.x[-1] / 2 + 0.5).clamp(0, 1), walk.images)
     assert torch.equal(walk.x[-1], walk.x_0_hat[-1])  # the last step ends at the clean picture it believes in
+
+
+def test_a_recorded_walk_begins_at_the_noise_and_goes_on_where_a_step_ended(pipe):
+    noise = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    walk = widgets.record(pipe, num_inference_steps=4, latents=noise)
+    assert torch.equal(walk.x[0], noise)
+    scheduler = DDIMScheduler()
+    scheduler.set_timesteps(4)
+    for i, t in enumerate(scheduler.timesteps):
+        step = scheduler.step(walk.eps[i], t, walk.x[i])
+        assert torch.equal(walk.eps[i], pipe.unet(walk.x[i], t).sample)
+        assert torch.allclose(walk.x_0_hat[i], step.pred_original_sample) and torch.allclose(
+            walk.x[i + 1], step.prev_sample
+        )
+
+
+def like(shown, x):
+    """Whether a picture, as the page shows it, is that of x, (3, H, W): WEBP is not exact."""
+    meant = pictures(picture(side_by_side(x), 32))[0]
+    return shown.size == meant.size and np.abs(np.asarray(shown, float) - np.asarray(meant, float)).mean() < 12
+
+
+def test_the_first_frame_is_the_noise_and_the_last_the_picture(pipe):
+    noise = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    walk = widgets.record(pipe, num_inference_steps=5, latents=noise)
+    made = [pictures(frame)[0] for frame in frames(widgets.scrub(walk))]
+    assert len(made) == 6
+    assert like(made[0].crop((0, 0, 32, 32)), noise[0]) and not like(made[0].crop((0, 0, 32, 32)), walk.x[1][0])
+    assert like(made[-1], walk.x[-1][0])
+    for i, shown in enumerate(made[:-1]):  # x_t and what was predicted from it
+        for k, x in enumerate((walk.x[i], walk.x_0_hat[i], walk.eps[i] / 3)):
+            assert like(shown.crop((32 * k, 0, 32 * k + 32, 32)), x[0])
 
 
 def test_scrub_shows_each_walk_at_the_same_part_of_its_way(pipe):
@@ -46,15 +81,16 @@ def test_scrub_shows_each_walk_at_the_same_part_of_its_way(pipe):
     made = frames(widgets.scrub(*walks, labels=["few", "many"], frames=8))
     assert len(made) == 8
     assert "few<br>step 1 of 10<br>t = 900" in made[0] and "many<br>step 1 of 40<br>t = 975" in made[0]
-    assert "few<br>step 10 of 10<br>t = 0" in made[-1] and "many<br>step 40 of 40<br>t = 0" in made[-1]
+    assert "few<br>after all 10 steps<br>x_0" in made[-1] and "many<br>after all 40 steps<br>x_0" in made[-1]
     assert [image.size for image in pictures(made[3])] == [(96, 32), (96, 32)]
+    assert [image.size for image in pictures(made[-1])] == [(32, 32), (32, 32)]
     assert sum(map(len, made)) < 150_000
 
 
 def test_a_walk_shorter_than_the_other_stands_still_between_its_steps(pipe):
-    walks = [widgets.record(pipe, num_inference_steps=steps) for steps in (3, 12)]
-    shown = [re.findall(r"step (\d+) of 3<", frame)[0] for frame in frames(widgets.scrub(*walks))]
-    assert shown == ["1"] * 4 + ["2"] * 4 + ["3"] * 4
+    walks = [widgets.record(pipe, num_inference_steps=steps) for steps in (3, 11)]
+    shown = [re.findall(r"(step \d+|after all) ", frame)[0] for frame in frames(widgets.scrub(*walks))]
+    assert shown == ["step 1"] * 3 + ["step 2"] * 3 + ["step 3"] * 3 + ["after all"] * 3
 
 
 def test_noising_goes_from_the_drawing_to_noise():
@@ -70,17 +106,51 @@ def test_noising_goes_from_the_drawing_to_noise():
 
 def test_the_dot_moves_with_the_steps():
     sheets = [widgets.sheet([Image.new("RGB", (8, 8), c)], size=16) for c in ("red", "green", "blue")]
-    made = frames(widgets.steps_and_quality({"DDIM": sheets}, {"DDIM": [0.1, 0.5, 0.9]}, [10, 20, 50]))
+    made = frames(widgets.steps_and_quality({"DDIM": sheets}, {"DDIM": [0.1, 0.5, 0.9]}, [10, 20, 50], "named"))
     dots = [tuple(map(float, re.search(r'cx="([\d.]+)" cy="([\d.]+)"', frame).groups())) for frame in made]
     assert dots[0][0] < dots[1][0] < dots[2][0] and dots[0][1] > dots[1][1] > dots[2][1]
     assert ["DDIM<br>0.10" in made[0], "DDIM<br>0.90" in made[2]] == [True, True]
 
 
 def test_a_flat_curve_lies_half_way_up():
-    svg = chart({"DDIM": [1.0, 1.0], "DDPM": [1.0, 1.0]}, 0, height=150)
-    assert set(re.findall(r'cy="([\d.]+)"', svg)) == {"70.0"} and {"8,70 292,70"} == set(
-        re.findall(r'points="([^"]+)"', svg)
+    svg = chart({"DDIM": [1.0, 1.0], "DDPM": [1.0, 1.0]}, (0, 1), 0, "steps", "distance", height=156)
+    assert set(re.findall(r'cy="([\d.]+)"', svg)) == {"72.0"}
+    assert set(re.findall(r'points="([^"]+)"', svg)) == {"44,72 290,72"}
+
+
+def words(svg):
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+def test_a_chart_says_what_it_shows():
+    svg = chart({"DDIM": [2.0, 7.0], "DDPM": [3.0, 9.0]}, (0, 999), 1, "timestep", "distance")
+    assert words(svg) == ["distance", "timestep", "0", "200", "400", "600", "800", "2", "4", "6", "8", "DDIM", "DDPM"]
+    steps = {0: "10", 1: "20", 2: "50"}
+    assert words(chart({"DDIM": [0.2, 0.5, 0.6]}, (0, 1, 2), 0, "steps", "named", steps)) == (
+        ["named", "steps", "10", "20", "50", "0.2", "0.3", "0.4", "0.5", "0.6"]
     )
+
+
+def test_a_tick_stands_where_its_number_lies():
+    svg = chart({"a": [0.0, 4.0]}, (0, 1), 1, "x", "y", height=156)
+    ticks = {float(number): float(y) - 4 for y, number in re.findall(r'y="(\d+)"[^>]*text-anchor="end">([\d.]+)<', svg)}
+    (top,) = map(float, re.findall(r'cy="([\d.]+)"', svg))
+    assert ticks[4] == top == 22 and ticks[0] == 122 and ticks[2] == 72
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "numbers"),
+    [(0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0.31, 0.34, [0.31, 0.32, 0.33, 0.34]), (-44, 40, [-40, -20, 0, 20, 40])],
+)
+def test_round_numbers(low, high, numbers):
+    assert round_numbers(low, high) == pytest.approx(numbers)
+
+
+def test_every_quantity_has_an_axis_of_its_own():
+    frame = frames(widgets.noising(zoo.world.draw(seed=3, size=32), DDPMScheduler(), frames=2))[0]
+    left, right = re.findall(r"<svg.*?</svg>", frame)
+    assert words(left)[:2] == ["alpha_bar, the share of the picture", "t"] and "0.4" in words(left)
+    assert words(right)[:2] == ["signal-to-noise ratio, dB", "t"] and {"-40", "0", "20"} <= set(words(right))
 
 
 def test_the_slider_is_linked_in_the_browser(pipe):
@@ -97,7 +167,7 @@ def test_the_slider_is_linked_in_the_browser(pipe):
         (slider.model_id, stack.model_id),
         (slider.model_id, shown.model_id),
     } <= links
-    assert slider.max == play.max == len(stack.children) - 1 == 3
+    assert slider.max == play.max == len(stack.children) - 1 == 4
 
 
 def test_places_hold_both_ends():
@@ -114,6 +184,21 @@ def test_a_sheet_has_a_place_for_each_picture():
 def test_a_schedule_plot_has_a_curve_for_each():
     figure = widgets.schedule_plot(DDPMScheduler(), DDPMScheduler(beta_schedule="squaredcos_cap_v2"), labels=["a", "b"])
     assert [len(axes.lines) for axes in figure.axes] == [2, 2]
+    for axes in figure.axes:
+        assert axes.get_xlabel() == "t" and axes.get_ylabel()
+        assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
+    assert Image.open(io.BytesIO(figure._repr_png_())).size == (720, 260)
+
+
+def test_a_schedule_plot_is_a_picture_where_nobody_imported_pyplot():
+    code = (
+        "from IPython.core.interactiveshell import InteractiveShell as Shell\n"
+        "from minidiff import DDPMScheduler, widgets\n"
+        "made, _ = Shell.instance().display_formatter.format(widgets.schedule_plot(DDPMScheduler()))\n"
+        "print('image/png' in made)"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "True"
 
 
 @pytest.mark.parametrize(
@@ -121,7 +206,7 @@ def test_a_schedule_plot_has_a_curve_for_each():
     [
         (lambda: widgets.scrub("walk"), TypeError, "not a str"),
         (lambda: widgets.scrub(widgets.Trajectory(), labels=["a", "b"]), ValueError, "labels are 2"),
-        (lambda: widgets.steps_and_quality({"DDIM": []}, {}, [10]), ValueError, "DDIM has 0 entries"),
+        (lambda: widgets.steps_and_quality({"DDIM": []}, {}, [10], "named"), ValueError, "DDIM has 0 entries"),
         (lambda: widgets.trajctory, AttributeError, "'trajctory'"),
     ],
 )

@@ -7,7 +7,7 @@ import sys
 
 from minidiff.papers.check.checker import check
 from minidiff.papers.check.scenarios import SCENARIOS, UNPAIRED, WHOLLY_PAIRED
-from minidiff.papers.pairs import Failure, Where
+from minidiff.papers.pairs import REMARKS, Failure, Where
 from minidiff.papers.tex.equations import DRAWN, EQUALS, SHOWN
 
 FOLDERS = ("models/", "schedulers/", "pipelines/")  # whose arithmetic is counted even in files without a pair
@@ -65,10 +65,10 @@ def unpaired_failures(report, wholly_paired, listed):
 
 
 def text(report):
-    """The report as text: a line for each file, the lines without pairs, the listed mutants, the failures."""
+    """The report as text: a line for each file, remarks, lines without pairs, the listed mutants, the failures."""
     files = [f for f in report.files if is_reported(f, report.package)]
     rows = [(f.path, *map(str, counts(f))) for f in files]
-    parts = [table([("file", *COLUMNS), *rows, ("together", *totals(files))])]
+    parts = [table([("file", *COLUMNS), *rows, ("together", *totals(files))]), remarks(files)]
     if alone := [f"{f.path}: lines {', '.join(str(s.where.line) for s in unpaired(f))}" for f in files if unpaired(f)]:
         parts.append("\n".join(["Unpaired arithmetic:", *alone]))
     if report.equivalent:
@@ -77,6 +77,13 @@ def text(report):
     parts += map(str, report.failures)
     parts.append(f"{len(report.failures)} failures." if report.failures else "Every pair holds.")
     return "\n\n".join(parts)
+
+
+def remarks(files):
+    """How many pairs are not quite what their paper prints, by remark."""
+    found = [pair.remark for file in files for s in file.statements.values() for pair in s.pairs]
+    kinds = ", ".join(f"{found.count(remark)} {remark}" for remark in REMARKS if remark in found)
+    return f"Of {len(found)} pairs {len(found) - found.count('')} differ from the print{': ' * bool(kinds)}{kinds}."
 
 
 def is_reported(file, package):

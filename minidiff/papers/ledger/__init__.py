@@ -1,8 +1,8 @@
 """The ledger: where a paper, its authors' code and diffusers disagree, and which side this package takes.
 
-One file for each sampler or network. An entry is a difference that shows in the code of diffusers as it is installed
-or in a golden, with the number that it changes and a test that demonstrates it. What only differed in code long gone,
-or does not change what comes out, is a sentence at the top of the file.
+One file for each sampler or network, and one for what they share. An entry is a difference that shows in the code of
+diffusers as it is installed or in a golden, with the number that it changes and a test that demonstrates it. What only
+differed in code long gone, or does not change what comes out, is a sentence at the top of the file.
 
     print(entry("DDIM target"))
 """
@@ -11,12 +11,19 @@ import shutil
 import sys
 
 from minidiff.config import nearest
-from minidiff.papers.ledger import ddim, ddpm, latent_diffusion, pndm, unet_2d
+from minidiff.papers.ledger import base, ddim, ddpm, latent_diffusion, pndm, unet_2d
 from minidiff.papers.ledger.mismatch import Mismatch
 
 __all__ = ["ENTRIES", "Mismatch", "entry", "run", "text"]
 
-ENTRIES = (*ddpm.ENTRIES, *ddim.ENTRIES, *pndm.ENTRIES, *unet_2d.ENTRIES, *latent_diffusion.ENTRIES)
+ENTRIES = (
+    *base.ENTRIES,
+    *ddpm.ENTRIES,
+    *ddim.ENTRIES,
+    *pndm.ENTRIES,
+    *unet_2d.ENTRIES,
+    *latent_diffusion.ENTRIES,
+)
 
 
 def entry(name):

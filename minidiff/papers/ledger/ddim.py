@@ -13,8 +13,11 @@ from minidiff.papers.ledger.mismatch import Mismatch
 ENTRIES = (
     Mismatch(
         "DDIM clip",
-        paper=r"DDIM (12) uses the predicted $\hat x_0$ as it is; DDPM, whose network it is, clips it to [-1, 1].",
-        original="ermongroup/ddim, generalized_steps, does not clip.",
+        paper=r"DDIM (12) uses the predicted $\hat x_0$ as it is; so does DDPM, whose network it is.",
+        original=(
+            "ermongroup/ddim, generalized_steps, does not clip. hojonathanho/diffusion, diffusion_utils, clips to "
+            "[-1, 1] when it samples by DDPM."
+        ),
         diffusers="clips where the config says clip_sample, which is the default and stands in the published configs.",
         effect=(
             "The original's run of 10 steps at eta = 0.5, repeated with clipping, ends at samples that differ by "

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 import torch
 
 from minidiff.papers.pairs import STATEMENTS, Pair, find_pairs
-from minidiff.papers.tex.typeset import columns, picture, unicode_text
-
-WIDE = 150  # columns of a terminal in which two columns of text fit
+from minidiff.papers.reader import terminal
+from minidiff.papers.tex.typeset import picture
 
 
 def read(obj, run=None, step=None):
@@ -88,11 +87,9 @@ class Reading:
 
     __repr__ = __str__
 
-    def text(self, width=100):
-        """As text; in two columns where `width` is at least WIDE."""
-        head = [self.name + (f", {self.step}" if self.step else ""), *self.summary, ""]
-        show = two_columns if width >= WIDE else one_column
-        return "\n".join(head + [line for row in self.rows for line in show(row, width)])
+    def text(self, width=100, colour=False):
+        """As text, see `terminal.text`."""
+        return terminal.text(self, width, colour)
 
     def _repr_html_(self):
         head = "".join(f"<div>{html.escape(line)}</div>" for line in self.summary)
@@ -115,7 +112,7 @@ CODE = (
 def html_row(row):
     line = ";border-top:1px solid rgba(128,128,128,.35)" if row.pairs else ""
     left = "".join(
-        f'<div style="font-size:11px;opacity:.75">{html.escape(source_of(pair))}</div>{picture(pair.tex)}'
+        f'<div style="font-size:11px;opacity:.75">{html.escape(pair.source)}</div>{picture(pair.tex)}'
         for pair in row.pairs
     )
     values = "".join(f'<div style="font-size:12px"><i>→ {html.escape(value)}</i></div>' for value in row.values)
@@ -123,40 +120,6 @@ def html_row(row):
         f'<tr style="background:transparent"><td style="{CELL}{line}">{left}</td>'
         f'<td style="{CELL}{line}"><pre style="{CODE}">{html.escape(row.code.rstrip())}</pre>{values}</td></tr>'
     )
-
-
-def equations_as_text(row):
-    return [f"{source_of(pair)}:  {unicode_text(pair.tex)}" for pair in row.pairs]
-
-
-def source_of(pair):
-    return f"{pair.key} {pair.place}".strip()
-
-
-def one_column(row, width):
-    """Equations above their code, values below it."""
-    margin = " " * (len(row.code) - len(row.code.lstrip()))
-    above = [
-        line
-        for equation in equations_as_text(row)
-        for line in textwrap.wrap(
-            equation, max(width, 40), initial_indent=f"{margin}│ ", subsequent_indent=f"{margin}│     "
-        )
-    ]
-    return above + row.code.split("\n") + [f"{margin}→ {value}" for value in row.values]
-
-
-def two_columns(row, width):
-    """Equations on the left of their code, values below it."""
-    room = width * 2 // 5
-    left = [
-        line for equation in equations_as_text(row) for line in textwrap.wrap(equation, room, subsequent_indent="    ")
-    ]
-    margin = " " * (len(row.code) - len(row.code.lstrip()))
-    right = row.code.split("\n") + [f"{margin}→ {value}" for value in row.values]
-    height = max(len(left), len(right))
-    left, right = (column + [""] * (height - len(column)) for column in (left, right))
-    return [f"{a}{' ' * (room - columns(a))} │ {b}".rstrip() for a, b in zip(left, right)]
 
 
 class Source:

@@ -44,7 +44,6 @@ def measure(folder, samples=1000):
         dict that JSON can hold: the results of the functions below by their names, and how long it took.
     """
     pipe, started = DDPMPipeline.from_pretrained(folder), time.monotonic()
-    pipe.to(memory_format=torch.channels_last)  # the faster layout, as in training
     with tqdm(desc="claims", unit=" calls", unit_scale=True, mininterval=5) as bar:
         results = {
             "ddim_against_ddpm": ddim_against_ddpm(pipe, samples, bar=bar)[0],
@@ -426,7 +425,7 @@ def table(result):
 
 
 def quality_table(quality):
-    """str: a recipe's quality in three lines, as lesson 1 prints it."""
+    """str: a recipe's quality in three lines, as lesson 2 prints it."""
     named, frechet = (dict(zip(("value", "low", "high"), quality["intervals"][name])) for name in ("named", "frechet"))
     return "\n".join(
         [

@@ -45,6 +45,28 @@ def test_every_letter_is_in_the_glossary(pairs):
     assert missing == {}, "add them to minidiff/papers/letters.py"
 
 
+CITATIONS = {
+    "beta_end ** 0.5, T, dtype=table_dtype()) ** 2": "Spacing Table 1",
+    "x_0_hat.clamp(-1, 1)": "DDPMcode",
+    "(eps_next + eps_t) / 2": "AB §III.1",
+    "clamp(max=0.999)": "IDDPM §3.2, shifted",
+    "(h + x) / scale": "SDE app. H.1, scaled",
+    "(F_x + W_s_x) / scale": "SDE app. H.1, scaled",
+    "d = ((m - m_w) ** 2).sum()": "FID (6), squared",
+    "(w * (eps - eps_theta.float()) ** 2).mean()": "DDPM (14), weighted",
+    "x_prev = mu_tilde_t + sigma_t * z": "DDPM Alg. 2, line 4, rearranged",
+    "(1 - alpha_bar_prev - sigma_t ** 2).clamp(min=0)": "DDIM (12), guarded",
+    "x_t = alpha_bar_t ** 0.5 * x_0 + (1 - alpha_bar_t) ** 0.5 * eps": "DDIM (4)",
+}
+
+
+def test_what_was_once_cited_wrongly_or_differs_from_the_print(report):
+    """By a full text of each paper."""
+    statements = [s for file in report.files for s in file.statements.values()]
+    for code, source in CITATIONS.items():
+        assert {pair.source for s in statements if code in s.text for pair in s.pairs} == {source}, code
+
+
 MISPRINTS = {
     "schedulers/ddim.py": [("* (1 - alpha_bar_t / alpha_bar_prev)", "* (1 - alpha_bar_prev / alpha_bar_t)")],
     "schedulers/ddpm.py": [
@@ -53,7 +75,7 @@ MISPRINTS = {
     ],
     "schedulers/pndm.py": [("(55 * eps_t", "(54 * eps_t"), (r"59 \epsilon_{t+\delta}", r"59 \epsilon_{t+2\delta}")],
     "schedulers/base.py": [("torch.cumprod(alpha, dim=0)", "torch.cumsum(alpha, dim=0)")],
-    "models/resnet.py": [("(F_x + W_s_x) / s", "(F_x - W_s_x) / s")],
+    "models/resnet.py": [("(F_x + W_s_x) / scale", "(F_x - W_s_x) / scale")],
 }
 
 

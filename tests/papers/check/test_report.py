@@ -50,6 +50,13 @@ def test_counts(checked):
     assert reports.text(report).endswith("Every pair holds.")
 
 
+def test_remarks_are_counted(checked):
+    assert "Of 3 pairs 0 differ from the print." in reports.text(checked())
+    marked = MODULE.replace("DDPM (7)", "DDPM (7), scaled").replace("DDPM (4)", "DDPM (4), shifted")
+    marked += "\ndef g(x):\n    # DDPM (7), shifted  y = x\n    y = x\n    return y\n"
+    assert "Of 4 pairs 3 differ from the print: 1 scaled, 2 shifted." in reports.text(checked(marked, "marked"))
+
+
 def test_unpaired_arithmetic_fails_where_all_has_pairs_unless_it_is_listed(checked):
     report = checked()
     assert reports.unpaired_failures(report, ("models/",), {}) == []

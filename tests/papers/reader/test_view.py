@@ -15,7 +15,8 @@ import minidiff
 from minidiff.papers.bibliography import BIBLIOGRAPHY
 from minidiff.papers.pairs import find_pairs
 from minidiff.papers.reader import view
-from minidiff.papers.reader.view import WIDE, Reading, read
+from minidiff.papers.reader.terminal import WIDE, broken
+from minidiff.papers.reader.view import Reading, read
 from minidiff.papers.tex.typeset import columns, mathtext, picture, png, unicode_text
 from minidiff.schedulers import ddim
 from minidiff.schedulers.ddim import DDIMScheduler
@@ -165,6 +166,15 @@ def test_html_escapes_code():
     assert "<b>&" not in page and "&lt;b&gt;&amp;" in page and "a &lt; 3" in page
 
 
+def test_a_remark_stands_beside_the_place():
+    def f(a):
+        # DDPM (7), guarded  y = \max(a, 0)
+        y = max(a, 0)
+        return y
+
+    assert "DDPM (7), guarded:  y = max(a, 0)" in str(read(f)) and "DDPM (7), guarded<" in read(f)._repr_html_()
+
+
 def test_text_in_one_column_and_in_two():
     reading = read(halve)
     narrow, wide = reading.text(100).split("\n"), reading.text(WIDE).split("\n")
@@ -174,6 +184,39 @@ def test_text_in_one_column_and_in_two():
     assert re.fullmatch(r"DDPM \(7\):  xₜ₋₁ = xₜ/2 +│         x_prev = x_t / 2", line)
     bars = {columns(line.split("│")[0]) for line in wide if "│" in line}
     assert len(bars) == 1, "the columns are straight"
+
+
+def test_long_lines_of_code_keep_the_columns_straight():
+    lines = read(DDIMScheduler.step).text(WIDE).split("\n")[4:]
+    assert {columns(line.partition("│")[0]) for line in lines} == {WIDE * 2 // 5 + 1}
+    assert max(map(columns, lines)) <= WIDE
+
+
+def test_colour():
+    reading = read(halve, lambda: halve(8.0, 1))
+    plain, coloured = reading.text(WIDE), reading.text(WIDE, colour=True)
+    assert "\033" not in plain and re.sub(r"\033\[\d*m", "", coloured) == plain
+    for sign, said in ((1, view.read(halve).name), (36, "DDPM (7):"), (32, "        → x_prev = 4")):
+        assert f"\033[{sign}m{said}\033[0m" in coloured
+
+
+def test_a_long_equation_is_broken_at_its_operators():
+    whole = "x = a b + c (d − e) + f g"
+    assert broken(whole, 30) == [whole]
+    assert broken(whole, 20) == ["x = a b", "+ c (d − e) + f g"], "lines much alike"
+    assert broken(whole, 12) == ["x = a b", "+ c (d − e)", "+ f g"]
+    assert broken("x = a,   y = b + c", 12) == ["x = a,", "y = b + c"], "two equations"
+    assert broken("x = a (b + c d) e", 14) == ["x = a (b", "+ c d) e"], "only inside brackets"
+    assert broken("xₜ = a b c d e f", 12) == ["xₜ = a b", "c d e f"], "no operator at all"
+
+
+@pytest.mark.parametrize("width", (40, 56, 72))
+def test_no_symbol_of_this_package_is_left_alone_on_a_line(width):
+    for tex in every_pair():
+        lines = broken(unicode_text(tex), width)
+        assert " ".join(" ".join(lines).split()) == " ".join(unicode_text(tex).split())
+        assert max(map(columns, lines)) <= width and (len(lines) == 1 or all(" " in line for line in lines)), lines
+        assert all(re.match("[+−·←=~]", line) for line in lines[1:]), lines
 
 
 def test_values_of_the_first_step_and_of_others():

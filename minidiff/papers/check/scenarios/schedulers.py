@@ -24,6 +24,8 @@ def base(module):
         scheduler = scheduler_class(**BETAS, prediction_type=prediction_type)
         scheduler.predict(rand(), rand(), scheduler.alpha_bar[5])
     scheduler.add_noise(rand(), rand(), torch.tensor([3, 9]))
+    scheduler.get_velocity(rand(), rand(), torch.tensor([3, 9]))
+    assert scheduler.alphas.shape == (T,)
 
 
 @scenario("minidiff.schedulers.ddpm")

@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 1. DDPM: undo the noise, a little at a time
+# # 2. DDPM: undo the noise, a little at a time
 #
 # *Denoising Diffusion Probabilistic Models.* Ho, Jain & Abbeel, NeurIPS 2020,
 # [arXiv:2006.11239](https://arxiv.org/abs/2006.11239)
@@ -27,6 +27,7 @@ import torch
 
 import minidiff
 from minidiff import DDPMPipeline, DDPMScheduler, widgets, zoo
+from minidiff.course.exercises import ddpm as exercises
 from minidiff.zoo import official
 from minidiff.zoo.recipes import claims
 
@@ -182,9 +183,10 @@ print("the more noise, the easier to tell:", "yes" if all(a > b for a, b in zip(
 minidiff.read(DDPMScheduler.step)
 
 # %% [markdown]
-# Two things that (7) does not tell. The guess is clipped to the range of pictures. And `variance_type` leaves open
-# how large $\sigma_t$ is: $\tilde\beta_t$ would be right if there were a single picture in the world, $\beta_t$ if
-# pictures were noise. The truth lies between, and with a thousand steps both work.
+# Two things that (7) does not tell. The guess is clipped to the range of pictures: the authors' code does so, the
+# paper has no word of it. And `variance_type` leaves open how large $\sigma_t$ is: $\tilde\beta_t$ would be right if
+# there were a single picture in the world, $\beta_t$ if pictures were noise. The truth lies between, and with a
+# thousand steps both work. (A word behind a number, such as *squared*, says how a line differs from the print.)
 #
 # Steps may be skipped: "$t-1$" is the next tick that we keep, and $\alpha_t$, $\beta_t$ are those of the leap. Here
 # are 16 pictures with 100 of the 1000.
@@ -205,7 +207,7 @@ widgets.scrub(walk, frames=16)
 #
 # The abstract promises "high quality image synthesis results": on CIFAR-10, without labels, an Inception score of 9.46
 # and an FID of 3.17, the best of its time. What of our drawings? 2,000 samples were judged when the network was
-# trained, drawn in 50 steps without noise on the way, by the DDIM of lesson 2; then 1,000 in 100 steps of DDPM.
+# trained, drawn in 50 steps without noise on the way, by the DDIM of lesson 3; then 1,000 in 100 steps of DDPM.
 # *Named* is the share of pictures in which the evaluator sees one of the six objects, beyond
 # doubt. The *Fréchet distance* compares them with true drawings as sets; its floor is what as many true drawings get.
 # *Nearest* is the distance to the nearest of the 50,000 training drawings, beside that of drawings that nobody trained
@@ -307,7 +309,8 @@ pictures = official.show(DDPMPipeline, "google/ddpm-celebahq-256", gpu=True, bat
 # %% [markdown]
 # ## Exercises
 #
-# Each is checked by a property that only a right answer has. Replace the `...`; a solution is folded below each.
+# Each is checked by a property that only a right answer has: `minidiff.read(exercises)` shows it. Replace the `...`;
+# a solution is folded below each.
 #
 # **1. Noise that stays noise.** Write one tick of (2) for any $\beta$. The check feeds it numbers of variance 1 and
 # looks whether the variance is still 1, and whether the old and the new numbers are related as they must be.
@@ -317,22 +320,7 @@ pictures = official.show(DDPMPipeline, "google/ddpm-celebahq-256", gpu=True, bat
 def tick(x, beta, z): ...  # return the next x; z is standard normal
 
 
-def check_tick(tick):
-    x, z = noise(2, 200_000), noise(3, 200_000)
-    for beta in (0.02, 0.5, 0.9):
-        y = tick(x, beta, z)
-        if y is None:
-            return "not yet"
-        if abs(y.var() - 1) > 0.02:
-            return f"no: with beta = {beta} the variance becomes {y.var():.2f}"
-        if abs((x * y).mean() - (1 - beta) ** 0.5) > 0.02:
-            return (
-                f"no: with beta = {beta} too {'little' if (x * y).mean() < (1 - beta) ** 0.5 else 'much'} of x is left"
-            )
-    return "yes"
-
-
-print(check_tick(tick))
+print(exercises.tick(tick))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -340,8 +328,6 @@ print(check_tick(tick))
 # ```python
 # def tick(x, beta, z):
 #     return (1 - beta) ** 0.5 * x + beta**0.5 * z
-#
-# print(check_tick(tick))
 # ```
 # </details>
 #
@@ -354,23 +340,7 @@ print(check_tick(tick))
 def posterior(x_0, x_t, alpha_bar_t, alpha_bar_prev): ...  # return (mean, variance) of x_{t-1}
 
 
-def check_posterior(posterior):
-    for a, b in ((0.3, 0.31), (0.2, 0.6), (0.05, 0.99)):
-        x_t = a**0.5 * 0.7 + (1 - a) ** 0.5 * noise(4, 300_000)
-        answer = posterior(0.7, x_t, a, b)
-        if answer is None:
-            return "not yet"
-        x_prev = answer[0] + answer[1] ** 0.5 * noise(5, 300_000)
-        if abs(x_prev.mean() - b**0.5 * 0.7) > 0.01 or abs(x_prev.var() - (1 - b)) > 0.01:
-            there = f"mean {x_prev.mean():.3f} and variance {x_prev.var():.3f}"
-            return f"no: from level {a} to {b}: {there}, they should be {b**0.5 * 0.7:.3f} and {1 - b:.3f}"
-        added = x_t - (a / b) ** 0.5 * x_prev  # what the leap forwards added, by (2)
-        if abs((added * (x_prev - b**0.5 * 0.7)).mean()) > 0.005:
-            return "almost: on the road, but another process than (2) has led there"
-    return "yes"
-
-
-print(check_posterior(posterior))
+print(exercises.posterior(posterior))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -381,10 +351,8 @@ print(check_posterior(posterior))
 #     beta_t = 1 - alpha_t
 #     mean = (alpha_bar_prev**0.5 * beta_t * x_0 + alpha_t**0.5 * (1 - alpha_bar_prev) * x_t) / (1 - alpha_bar_t)
 #     return mean, (1 - alpha_bar_prev) / (1 - alpha_bar_t) * beta_t
-#
-# print(check_posterior(posterior))
 # ```
-# "Almost" is not a joke: whole families of steps stay on the road. Lesson 2 is about them.
+# "Almost" is not a joke: whole families of steps stay on the road. Lesson 3 is about them.
 # </details>
 #
 # **3. The best network there is.** Let the data be numbers from $\mathcal N(0, s^2)$. Then no network is needed: the
@@ -396,22 +364,7 @@ print(check_posterior(posterior))
 def best_eps(x_t, alpha_bar_t, s): ...
 
 
-def check_best(best_eps):
-    for a, s in ((0.9, 0.5), (0.5, 2.0), (0.1, 0.3)):
-        eps = noise(6, 300_000)
-        x_t = a**0.5 * s * noise(7, 300_000) + (1 - a) ** 0.5 * eps
-        guess = best_eps(x_t, a, s)
-        if guess is None:
-            return "not yet"
-        related = ((eps - guess) * x_t).mean() / x_t.std()
-        if abs(related) > 0.01:
-            return f"no: at alpha_bar = {a} what is wrong is still related to x_t, by {related:.2f}"
-        if abs((eps - guess).mean()) > 0.01:
-            return f"no: at alpha_bar = {a} it is wrong by {(guess - eps).mean():.2f} on average"
-    return "yes"
-
-
-print(check_best(best_eps))
+print(exercises.best_eps(best_eps))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -419,8 +372,6 @@ print(check_best(best_eps))
 # ```python
 # def best_eps(x_t, alpha_bar_t, s):
 #     return (1 - alpha_bar_t) ** 0.5 * x_t / (alpha_bar_t * s**2 + 1 - alpha_bar_t)
-#
-# print(check_best(best_eps))
 # ```
 # </details>
 #
@@ -443,4 +394,4 @@ for entry in ledger.ddpm.ENTRIES:
 #   [arXiv:1503.03585](https://arxiv.org/abs/1503.03585), where the idea comes from.
 # * *Improved Denoising Diffusion Probabilistic Models*, Nichol & Dhariwal,
 #   [arXiv:2102.09672](https://arxiv.org/abs/2102.09672): $\sigma_t$ can be learned, and then few steps are less hard.
-# * [Lesson 2](02_ddim.ipynb): few steps, with the same network.
+# * [Lesson 3](03_ddim.ipynb): few steps, with the same network.

@@ -7,12 +7,12 @@
 # ---
 
 # %% [markdown]
-# # 3. PNDM: look back before you step
+# # 4. PNDM: look back before you step
 #
 # *Pseudo Numerical Methods for Diffusion Models on Manifolds.* Liu, Ren, Lin & Zhao, ICLR 2022,
 # [arXiv:2202.09778](https://arxiv.org/abs/2202.09778)
 #
-# Lesson 2 ended with a curve from noise to drawing, and Euler's method to follow it. Numerical analysis has had
+# Lesson 3 ended with a curve from noise to drawing, and Euler's method to follow it. Numerical analysis has had
 # better methods since 1883. PNDM is what one has to do to them before a network likes them. When you are done you
 # can
 #
@@ -29,6 +29,7 @@ import torch
 
 import minidiff
 from minidiff import DDIMScheduler, PNDMPipeline, PNDMScheduler, widgets, zoo
+from minidiff.course.exercises import pndm as exercises
 from minidiff.zoo import official
 from minidiff.zoo.mixture import Mixture, orders
 from minidiff.zoo.recipes import claims
@@ -50,7 +51,7 @@ def noise(seed, *shape):
 # has it. And the exact curve can be followed with thousands of tiny steps.
 #
 # Five noises $x_T$ on the left, their numbers on the right. Grey is the exact curve, coloured what a sampler makes
-# of it in 8 steps. DDIM is the one from lesson 2; PLMS is what this lesson is about. **Which of the two needs the
+# of it in 8 steps. DDIM is the one from lesson 3; PLMS is what this lesson is about. **Which of the two needs the
 # network more often here?**
 
 # %%
@@ -79,9 +80,10 @@ for ax, name, scheduler in zip(axes, ("DDIM", "PLMS"), (ddim, plms), strict=True
     times, places = walked(scheduler, 8)
     if name == "PLMS":  # the first step is made twice; its first try is not a place on the way
         times, places = [times[0], *times[2:]], torch.cat([places[:, :1], places[:, 2:]], 1)
-    ax.plot(range(999, -1, -37), torch.cat(exact, 1).T, color="0.7", linewidth=3)
-    ax.plot([*times, 0], places.T, ".-", color="#c4502d" if name == "DDIM" else "#2d7dc4")
-    ax.set(title=f"{name}, 8 steps", xlabel="timestep t")
+    curves = ax.plot(range(999, -1, -37), torch.cat(exact, 1).T, color="0.7", linewidth=3)
+    walks = ax.plot([*times, 0], places.T, ".-", color="#c4502d" if name == "DDIM" else "#2d7dc4")
+    ax.set(title=f"{name}, 8 steps", xlabel="timestep t", ylabel="$x_t$")
+    ax.legend([curves[0], walks[0]], ["exact", name], frameon=False)
     ax.invert_xaxis()
 plt.show()
 
@@ -221,7 +223,7 @@ print(f"PLMS with 20 steps is nearer than DDIM with 320: {tables['PLMS'].errors[
 # %% [markdown]
 # Two, not four; for both forms; and in the end with the same error, to one part in some hundred. This is no bug: the
 # paper proves order 2 and no more. (12) assumes four predictions at *equal distances*. They are equally spaced in
-# $t$. But lesson 2 showed what the curve's own coordinate is: $d\bar x = \epsilon\, d\sigma$, with $\sigma =
+# $t$. But lesson 3 showed what the curve's own coordinate is: $d\bar x = \epsilon\, d\sigma$, with $\sigma =
 # \sqrt{(1-\bar\alpha)/ \bar\alpha}$, and in $\sigma$ the steps get shorter and shorter. The mean of $\epsilon$ over a
 # step has to be taken with $\sigma$; (12) takes it with $t$. The difference is of third order in each step, so of
 # second order in all. It does not depend on how the four predictions are combined, which is why both forms end alike.
@@ -232,8 +234,7 @@ print(f"PLMS with 20 steps is nearer than DDIM with 320: {tables['PLMS'].errors[
 # ## Run it
 
 # %%
-pipe = PNDMPipeline.from_pretrained(zoo.path("storybook-ddpm"))
-pipe.to(device, memory_format=torch.channels_last)  # the faster layout
+pipe = PNDMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
 pipe.set_progress_bar_config(disable=True)
 x_T = noise(5, 8, 3, 32, 32)
 images = pipe(8, latents=x_T, num_inference_steps=20).images
@@ -318,7 +319,7 @@ for calls in (20, 40):
 # The abstract says that PNDM with 50 steps draws better pictures than DDIM with 1000. We ask for less and count
 # calls: PLMS with 10 against DDIM with 10, F-PNDM with 19 against DDIM with 19. First as published, where DDIM clips
 # $\hat x_0$ and PNDM does not, and where 9, 10 and 19 steps begin at different timesteps (888, 900, 936). Then
-# *trailing*, as above. *Named* and *Fréchet* are those of lesson 2; *distance* is that of the plot.
+# *trailing*, as above. *Named* and *Fréchet* are those of lesson 3; *distance* is that of the plot.
 
 # %%
 large = claims.measured()["pndm_against_ddim"]
@@ -379,7 +380,8 @@ pictures = official.show(PNDMPipeline, "google/ddpm-ema-bedroom-256", gpu=True, 
 # %% [markdown]
 # ## Exercises
 #
-# Each is checked by a property that only a right answer has. Replace the `None`; a solution is folded below each.
+# Each is checked by a property that only a right answer has: `minidiff.read(exercises)` shows it. Replace the `None`;
+# a solution is folded below each.
 #
 # **1. Where 55, -59, 37, -9 come from.** Measure along the curve so that the step ahead goes from 0 to 1. The last
 # four predictions were made at places $d$, a tensor of four numbers: $(0, -1, -2, -3)$ if all steps were alike. Give
@@ -392,20 +394,7 @@ def my_weights(d):
     return None  # instead: four weights
 
 
-def check_weights(weights):
-    for d in (torch.tensor([0.0, -1, -2, -3]), torch.tensor([0.0, -1.5, -4, -9])):
-        w = weights(d.double())
-        if w is None:
-            return "not yet"
-        for power in range(4):
-            mean, got = 1 / (power + 1), (w * d.double() ** power).sum().item()
-            if abs(got - mean) > 1e-9:
-                return f"no: at places {d.tolist()} the mean of x^{power} is {mean:.4f}, yours is {got:.4f}"
-    equal = 24 * weights(torch.tensor([0.0, -1, -2, -3]).double())
-    return f"yes: all cubics; at equal distances 24 times your weights are {[round(v) for v in equal.tolist()]}"
-
-
-print(check_weights(my_weights))
+print(exercises.weights(my_weights))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -414,8 +403,6 @@ print(check_weights(my_weights))
 # def my_weights(d):
 #     powers = torch.arange(4, dtype=d.dtype)
 #     return torch.linalg.solve(d ** powers[:, None], 1 / (powers + 1))
-#
-# print(check_weights(my_weights))
 # ```
 # </details>
 #
@@ -429,33 +416,7 @@ def my_places(sigmas, sigma_next):
     return None  # instead: the four places d, with 0 for the newest prediction and 1 for the end of the step
 
 
-def check_order(places, weights):
-    if (
-        places(torch.tensor([4.0, 5, 6, 7]).double(), torch.tensor(3.0).double()) is None
-        or weights(noise(0, 4)) is None
-    ):
-        return "not yet"
-    errors = []
-    for N in (40, 80, 160):
-        u = torch.linspace(1, 0.1, N + 1).double()
-        alpha_bar = torch.exp(-0.1 * u - 9.95 * u**2)  # DDPM's levels, down to where 10 % of the noise is left
-        sigma = ((1 - alpha_bar) / alpha_bar) ** 0.5
-        x, slopes = mixture.sample(64, alpha_bar[0].item(), torch.Generator().manual_seed(0)), []
-        end = mixture.flow(x, alpha_bar[0].item(), alpha_bar[-1].item())
-        for i in range(N):
-            slopes.insert(0, mixture.eps(x, alpha_bar[i]))
-            if i < 3:  # the exact start
-                x = mixture.flow(x, alpha_bar[i].item(), alpha_bar[i + 1].item(), steps=20)
-                continue
-            w = weights(places(sigma[i - 3 : i + 1].flip(0), sigma[i + 1]))
-            eps_prime = sum(w_j * eps_j for w_j, eps_j in zip(w, slopes, strict=False))
-            x = alpha_bar[i + 1] ** 0.5 * (x / alpha_bar[i] ** 0.5 + (sigma[i + 1] - sigma[i]) * eps_prime)
-        errors.append((x - end).square().mean().sqrt())
-    order = (errors[1] / errors[2]).log2().item()
-    return f"{'yes' if order > 3.5 else 'no'}: the error falls with order {order:.1f}"
-
-
-print(check_order(my_places, my_weights))
+print(exercises.order(my_places, my_weights))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -463,13 +424,11 @@ print(check_order(my_places, my_weights))
 # ```python
 # def my_places(sigmas, sigma_next):
 #     return (sigmas - sigmas[0]) / (sigma_next - sigmas[0])
-#
-# print(check_order(my_places, my_weights))
 # ```
 # With $t$ in the place of $\sigma$ the same walk has order 2. The sampler that does it with $\sigma$ is known as LMS.
 # </details>
 #
-# **3. $\phi$, in the coordinates of lesson 2.** Write $\phi$ with $\bar x = x / \sqrt{\bar\alpha}$ and $\sigma$
+# **3. $\phi$, in the coordinates of lesson 3.** Write $\phi$ with $\bar x = x / \sqrt{\bar\alpha}$ and $\sigma$
 # instead of (9). Two properties make it the right one. Two steps along the same noise are one long step. And in a
 # world with a single drawing it stays on the curve.
 
@@ -479,23 +438,7 @@ def my_phi(x_t, eps, alpha_bar_t, alpha_bar_prev):
     return None  # instead: x at alpha_bar_prev
 
 
-def check_phi(phi):
-    a, b, c = torch.tensor([0.01, 0.3, 0.99]).double()
-    x_t, eps = noise(1).double(), noise(2).double()
-    if phi(x_t, eps, a, b) is None:
-        return "not yet"
-    off = (phi(phi(x_t, eps, a, b), eps, b, c) - phi(x_t, eps, a, c)).abs().max()
-    if off > 1e-9:
-        return f"no: two steps and one long step differ by {off:.4f}"
-    for x_0 in (-1.0, 0.5):
-        on_curve = [level**0.5 * x_0 + (1 - level) ** 0.5 * eps for level in (a, b)]
-        off = (phi(on_curve[0], eps, a, b) - on_curve[1]).abs().max()
-        if off > 1e-9:
-            return f"no: for data that are all {x_0} it leaves the curve by {off:.4f}"
-    return "yes: steps add up, and a world of one drawing is walked without error"
-
-
-print(check_phi(my_phi))
+print(exercises.phi(my_phi))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -507,8 +450,6 @@ print(check_phi(my_phi))
 #
 #     x_bar = x_t / alpha_bar_t**0.5 + (sigma(alpha_bar_prev) - sigma(alpha_bar_t)) * eps
 #     return alpha_bar_prev**0.5 * x_bar
-#
-# print(check_phi(my_phi))
 # ```
 # </details>
 #

@@ -7,12 +7,12 @@
 # ---
 
 # %% [markdown]
-# # 2. DDIM: the same network, a fifth of the steps
+# # 3. DDIM: the same network, a fifth of the steps
 #
 # *Denoising Diffusion Implicit Models.* Song, Meng & Ermon, ICLR 2021,
 # [arXiv:2010.02502](https://arxiv.org/abs/2010.02502)
 #
-# In lesson 1 a picture took a hundred calls of the network. Here the *same* network, not trained a minute longer, is
+# In lesson 2 a picture took a hundred calls of the network. Here the *same* network, not trained a minute longer, is
 # called 20 times. When you are done you can
 #
 # * say why one trained network may be run backwards by many different processes,
@@ -28,6 +28,7 @@ import torch
 
 import minidiff
 from minidiff import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, widgets, zoo
+from minidiff.course.exercises import ddim as exercises
 from minidiff.zoo import official
 from minidiff.zoo.recipes import claims
 
@@ -130,8 +131,7 @@ print("its slope is the predicted noise:", "yes" if (slope - eps_theta).abs().ma
 # **Where would you expect the sharpest turns: in the fog at the beginning, or close to the picture?**
 
 # %%
-pipe = DDIMPipeline.from_pretrained(zoo.path("storybook-ddpm"))
-pipe.to(device, memory_format=torch.channels_last)  # the faster layout
+pipe = DDIMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
 pipe.set_progress_bar_config(disable=True)
 slopes = []
 
@@ -158,7 +158,7 @@ print("the very last step alone has more than a quarter:", "yes" if last > 0.25 
 # %% [markdown]
 # In the fog the network says nearly the same thing at every step: this is mostly noise. One long straight line does
 # there. The curve bends at the end, where edges and windows are decided; and at the very last step, where so little
-# noise is left that the network hardly makes it out (lesson 1 printed its loss there), the answer is nearly a new one.
+# noise is left that the network hardly makes it out (lesson 2 printed its loss there), the answer is nearly a new one.
 # A walk of a thousand steps spends most of them on a straight road.
 #
 # ## The code beside its equations
@@ -250,6 +250,7 @@ widgets.steps_and_quality(
      for name in ("DDIM", "DDPM")},
     {name: [frechet[name, N] for N in steps] for name in ("DDIM", "DDPM")},
     steps,
+    "Fréchet distance",
 )  # fmt: skip
 
 # %% tags=["nbval-check-output"]
@@ -389,7 +390,8 @@ pictures = official.show(DDIMPipeline, "google/ddpm-ema-bedroom-256", gpu=True, 
 # %% [markdown]
 # ## Exercises
 #
-# Each is checked by a property that only a right answer has. Replace the `None`; a solution is folded below each.
+# Each is checked by a property that only a right answer has: `minidiff.read(exercises)` shows it. Replace the `None`;
+# a solution is folded below each.
 #
 # **1. The step.** Write one step of (12) for any $\sigma_t$. The check knows nothing of your formula. It feeds in
 # what (4) makes of a known $x_0$, and looks whether (4) holds again at $t-1$.
@@ -400,28 +402,7 @@ def my_step(x_t, eps_theta, alpha_bar_t, alpha_bar_prev, sigma_t, z):
     return None  # instead: x_prev
 
 
-def check_step(step):
-    a, b = torch.tensor(0.3).double(), torch.tensor(0.7).double()
-    for sigma_t in (0.0, 0.2, 0.5):
-
-        def at(x_0, eps, z, sigma_t=sigma_t):
-            return step(a**0.5 * x_0 + (1 - a) ** 0.5 * eps, eps, a, b, sigma_t, z)
-
-        if at(1.0, 0.0, 0.0) is None:
-            return "not yet"
-        of_drawing, of_old, of_new = at(1.0, 0.0, 0.0), at(0.0, 1.0, 0.0), at(0.0, 0.0, 1.0)
-        if abs(of_drawing - b**0.5) > 1e-6:
-            return f"no: of x_0 there is {of_drawing:.3f}, there should be {b**0.5:.3f}"
-        if of_old < 0:
-            return f"no: the old noise comes back with the wrong sign, {of_old:.3f}"
-        if abs(of_old**2 + of_new**2 - (1 - b)) > 1e-6:
-            return f"no: the noise has variance {of_old**2 + of_new**2:.3f}, it should have {1 - b:.3f}"
-        if abs(of_new - sigma_t) > 1e-6:
-            return f"no: {of_new:.3f} of the noise is fresh, {sigma_t} was asked for"
-    return "yes: (4) holds after the step, whatever sigma_t"
-
-
-print(check_step(my_step))
+print(exercises.step(my_step))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -430,8 +411,6 @@ print(check_step(my_step))
 # def my_step(x_t, eps_theta, alpha_bar_t, alpha_bar_prev, sigma_t, z):
 #     x_0_hat = (x_t - (1 - alpha_bar_t) ** 0.5 * eps_theta) / alpha_bar_t**0.5
 #     return alpha_bar_prev**0.5 * x_0_hat + (1 - alpha_bar_prev - sigma_t**2) ** 0.5 * eps_theta + sigma_t * z
-#
-# print(check_step(my_step))
 # ```
 # </details>
 #
@@ -444,21 +423,7 @@ def my_sigma(alpha_bar_t, alpha_bar_prev):
     return None  # instead: sigma_t
 
 
-def check_sigma(my_sigma, my_step):
-    ddpm = DDPMScheduler(clip_sample=False)
-    ddpm.set_timesteps(10)
-    t, t_prev = ddpm.timesteps[4], ddpm.timesteps[5]
-    a, b, x_t, eps = ddpm.alpha_bar[t], ddpm.alpha_bar[t_prev], noise(6), noise(7)
-    sigma_t = my_sigma(a, b)
-    mine = my_step(x_t, eps, a, b, sigma_t, noise(8)) if sigma_t is not None else None
-    if mine is None:
-        return "not yet"
-    theirs = ddpm.step(eps, t, x_t, torch.Generator().manual_seed(8)).prev_sample
-    off = (mine - theirs).abs().max().item()
-    return "yes: both steps are the same" if off < 1e-4 else f"no: the steps differ by up to {off:.3f}"
-
-
-print(check_sigma(my_sigma, my_step))
+print(exercises.sigma(my_sigma, my_step))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -466,8 +431,6 @@ print(check_sigma(my_sigma, my_step))
 # ```python
 # def my_sigma(alpha_bar_t, alpha_bar_prev):  # (16) with eta = 1
 #     return ((1 - alpha_bar_prev) / (1 - alpha_bar_t) * (1 - alpha_bar_t / alpha_bar_prev)) ** 0.5
-#
-# print(check_sigma(my_sigma, my_step))
 # ```
 # </details>
 #
@@ -485,37 +448,17 @@ def my_inverse_step(unet, scheduler, t, x_prev):
     return x_t
 
 
-def check_inverse_step(inverse_step):
-    def there_and_back(inverse_step):
-        scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)
-        scheduler.set_timesteps(20)
-        x_0 = x = 2 * coded["drawings"][:2].to(device) - 1
-        for t in reversed(scheduler.timesteps):
-            x = inverse_step(pipe.unet, scheduler, t, x)
-        for t in scheduler.timesteps:
-            x = scheduler.step(pipe.unet(x, t).sample, t, x).prev_sample
-        return -10 * torch.log10(((x - x_0) / 2).square().mean()).item()
-
-    psnr = there_and_back(inverse_step)
-    guess = there_and_back(lambda unet, scheduler, t, x: scheduler.inverse_step(unet(x, t).sample, t, x).prev_sample)
-    return f"{'yes' if psnr > guess + 6 else 'not yet'}: PSNR {psnr:.1f} dB, with the guess alone {guess:.1f} dB"
-
-
-print(check_inverse_step(my_inverse_step))
+print(exercises.inverse_step(my_inverse_step, pipe))
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
 # ```python
 # def my_inverse_step(unet, scheduler, t, x_prev):
-#     alpha_bar_t, alpha_bar_prev = scheduler.alpha_bar[t], scheduler.alpha_bar_before(t)
-#     x_t = scheduler.inverse_step(unet(x_prev, t).sample, t, x_prev).prev_sample
-#     for _ in range(5):
-#         x_bar = bar(x_prev, alpha_bar_prev) + (sigma(alpha_bar_t) - sigma(alpha_bar_prev)) * unet(x_t, t).sample
-#         x_t = alpha_bar_t**0.5 * x_bar
+#     x_t = x_prev
+#     for _ in range(6):  # `inverse_step` is (13) the other way; what it is told is the network's answer at x_t
+#         x_t = scheduler.inverse_step(unet(x_t, t).sample, t, x_prev).prev_sample
 #     return x_t
-#
-# print(check_inverse_step(my_inverse_step))
 # ```
 # </details>
 #
@@ -538,4 +481,4 @@ for entry in ledger.ddim.ENTRIES:
 #   probability flow.
 # * *Null-text Inversion*, Mokady et al., [arXiv:2211.09794](https://arxiv.org/abs/2211.09794): there and back with a
 #   text to guide, where the guess of `inverse_step` is no longer good enough.
-# * Lesson 3: if the walk is a curve, there are better rulers than Euler's.
+# * Lesson 4: if the walk is a curve, there are better rulers than Euler's.

@@ -1,0 +1,1 @@
+"""What the lessons import beside the package itself."""

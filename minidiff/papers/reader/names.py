@@ -1,0 +1,53 @@
+"""What a person means who asks for code by a name: `ddim`, `DDIMScheduler.step`, `models.resnet`."""
+
+import importlib
+from pathlib import Path
+
+import minidiff
+from minidiff.config import nearest
+
+FOLDERS = ("schedulers", "pipelines", "models", "zoo")  # where a module's bare name is looked for, in this order
+
+
+def named(name):
+    """The module, class or function of that name.
+
+    Args:
+        name: a module of this package, with its folder or bare, in whatever case; a public name; or what one of them
+            holds, such as `resnet.ResnetBlock2D.forward`.
+    Raises:
+        ValueError: there is none.
+    """
+    parts = name.removeprefix("minidiff.").split(".")
+    for count in range(len(parts), 0, -1):
+        if found := module(".".join(parts[:count])):
+            return inside(importlib.import_module(f"minidiff.{found}"), parts[count:])
+    if parts[0] in minidiff.__all__:
+        return inside(getattr(minidiff, parts[0]), parts[1:])
+    known = [*minidiff.__all__, *modules(), *(one.rpartition(".")[2] for one in modules())]
+    raise ValueError(
+        f"there is no {name!r}{nearest(name, known)}; allowed are modules, such as ddim or models.resnet, and what "
+        "they hold, such as DDIMScheduler.step"
+    )
+
+
+def module(name):
+    """The module of that name, as `schedulers.ddim`; None if there is none."""
+    candidates = [name.lower(), *(f"{folder}.{name.lower()}" for folder in FOLDERS)]
+    return next((one for one in candidates if one in modules()), None)
+
+
+def modules():
+    """Names of all modules of the package, without its own."""
+    root = Path(minidiff.__file__).parent
+    files = [file.relative_to(root).with_suffix("") for file in sorted(root.rglob("*.py"))]
+    names = (file.parent if file.name == "__init__" else file for file in files)
+    return [".".join(path.parts) for path in names if path.parts]
+
+
+def inside(owner, names):
+    for name in names:
+        if not hasattr(owner, name):
+            raise ValueError(f"{owner.__name__} has no {name!r}{nearest(name, dir(owner))}")
+        owner = getattr(owner, name)
+    return owner
