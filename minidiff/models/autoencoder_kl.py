@@ -45,7 +45,7 @@ class DiagonalGaussianDistribution:
         self.mean, logvar = parameters.chunk(2, dim=1)
         self.logvar = logvar.clamp(-30.0, 20.0)
 
-        # VAE app. C  \sigma = \exp(\frac12 \mathrm{logvar})
+        # VAE app. C, rearranged  \sigma = \exp(\frac12 \mathrm{logvar})
         sigma = torch.exp(0.5 * self.logvar)
         self.std, self.var = sigma, self.logvar.exp()
 
@@ -66,7 +66,7 @@ class DiagonalGaussianDistribution:
         """(B,): the Kullback-Leibler divergence from N(0, I), summed over the entries, in nats."""
         mu, sigma = self.mean, self.std
 
-        # VAE (10)  D = -\frac12 \sum (1 + \log(\sigma^2) - \mu^2 - \sigma^2)
+        # VAE (10), rearranged  D = -\frac12 \sum (1 + \log(\sigma^2) - \mu^2 - \sigma^2)
         D = -0.5 * (1 + torch.log(sigma**2) - mu**2 - sigma**2).flatten(1).sum(1)
         return D
 

@@ -164,7 +164,7 @@ class VectorQuantizer(nn.Module):
         z_q = e[k]  # (B h w, C)
         z_q = z_q.view_as(z_e)
 
-        # VQ (3)  L = \overline{(\mathrm{sg}(z_e) - z_q)^2} + \beta \overline{(z_e - \mathrm{sg}(z_q))^2}
+        # VQ (3), scaled  L = \overline{(\mathrm{sg}(z_e) - z_q)^2} + \beta \overline{(z_e - \mathrm{sg}(z_q))^2}
         L = ((z_e.detach() - z_q) ** 2).mean() + beta * ((z_e - z_q.detach()) ** 2).mean()
 
         # VQ §3.2  z_q = z_e + \mathrm{sg}(z_q - z_e)

@@ -22,7 +22,7 @@ def guided(eps_u, eps_c, guidance_scale):
     Returns:
         a tensor shaped like them.
     """
-    # CFG (6)  w = \mathrm{guidance\_scale} - 1
+    # CFG (6), rearranged  w = \mathrm{guidance\_scale} - 1
     w = guidance_scale - 1
 
     # CFG (6)  \tilde\epsilon = (1 + w) \epsilon_c - w \epsilon_u

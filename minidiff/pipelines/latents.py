@@ -17,7 +17,7 @@ def decoded(autoencoder, z_0):
     autoencoder = unwrapped(autoencoder)
     s = autoencoder.config.scaling_factor
 
-    # LDM app. G  z = \frac{z_0}{s}
+    # LDM app. G, rearranged  z = \frac{z_0}{s}
     z = z_0 / s
     return autoencoder.decode(z).sample
 

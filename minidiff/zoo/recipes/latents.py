@@ -128,11 +128,13 @@ class DiffusionRecipe(TrainingRecipe):
         z_t = self.scheduler.add_noise(z_0, eps, t)
         eps_theta = predict(z_t, t)
 
-        alpha_bar_t, gamma = self.scheduler.alphas_cumprod.to(z_t.device)[t].reshape(B, 1, 1, 1), 0.5
+        alpha_bar_t = self.scheduler.alphas_cumprod.to(z_t.device)[t].reshape(B, 1, 1, 1)
 
-        # P2 §3.2  w = \min\left(\frac{1}{(\bar\alpha_t / (1 - \bar\alpha_t))^\gamma}, 8\right)
-        w = (1 / (alpha_bar_t / (1 - alpha_bar_t)) ** gamma).clamp(max=8)  # the paper's k is 0; (B, 1, 1, 1)
+        k, gamma = 0, 0.5  # the paper's k is 1
 
-        # LDM (2)  L = \overline{w (\epsilon - \epsilon_\theta(z_t, t))^2}
+        # P2, guarded  w = \min\left(\frac{1}{(k + \bar\alpha_t / (1 - \bar\alpha_t))^\gamma}, 8\right)
+        w = (1 / (k + alpha_bar_t / (1 - alpha_bar_t)) ** gamma).clamp(max=8)  # (B, 1, 1, 1)
+
+        # LDM (2), weighted  L = \overline{w (\epsilon - \epsilon_\theta(z_t, t))^2}
         L = (w * (eps - eps_theta.float()) ** 2).mean()
         return L

@@ -39,7 +39,7 @@ class Recipe(TrainingRecipe):
         x_hat = network.decode(q.sample(generator)).sample
         L_rec, L_reg = latents.reconstruction_loss(x_hat, x), q.kl().mean()
 
-        # LDM app. G  L = L_{rec} + 10^{-6} L_{reg}
+        # LDM app. G, weighted  L = L_{rec} + 10^{-6} L_{reg}
         L = L_rec + 1e-6 * L_reg
         return L
 
