@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import hashlib
 import importlib.util
+import inspect
 import os
 import shlex
 import shutil
@@ -84,6 +85,10 @@ def parser():
     )
     add_seed(sub)
     sub.add_argument("--batch", type=positive, default=1, metavar="B", help="how many pictures (default %(default)s)")
+    sub.add_argument("--prompt", metavar="TEXT", help='what to draw, such as "a yellow cat in the snow"')
+    sub.add_argument(
+        "--image", type=Path, metavar="FILE", help="the picture to begin with; a drawing of ours if absent"
+    )
     sub.add_argument("--weights", metavar="WHERE", help="a name in the zoo, a folder, or a Hub id")
     add_device(sub)
     sub.add_argument("--out", type=picture_file, metavar="FILE", help="default minidiff-PIPELINE-SEED.png")
@@ -165,7 +170,13 @@ def load(name, weights, device):
     source = weights or minidiff.zoo.path(CATALOGUE[name].weights)
     if weights in minidiff.zoo.names() and not Path(weights).is_dir():  # `minidiff train` makes such a folder
         source = minidiff.zoo.path(weights)
-    return getattr(minidiff, CATALOGUE[name].pipeline).from_pretrained(source).to(device)
+    return pipeline_of(name).from_pretrained(source).to(device)
+
+
+def pipeline_of(name):
+    import minidiff
+
+    return getattr(minidiff, CATALOGUE[name].pipeline)
 
 
 def draw(name, weights, device, seed, batch, call):
@@ -175,8 +186,44 @@ def draw(name, weights, device, seed, batch, call):
     pipe = load(name, weights, device)
     pipe.set_progress_bar_config(desc=f"{name:>6}", leave=True)
     started = time.perf_counter()
-    images = pipe(batch_size=batch, generator=torch.Generator().manual_seed(seed), **call).images
+    call = for_batch(pipe, batch, call)
+    images = pipe(generator=torch.Generator().manual_seed(seed), **call).images
     return images, time.perf_counter() - started
+
+
+def takes(pipe, argument):
+    """Whether a pipeline, or its class, can be called with that argument."""
+    return argument in inspect.signature(pipe.__call__).parameters
+
+
+def for_batch(pipe, batch, call):
+    """The arguments of a call for `batch` pictures: its prompts in turn, or so many of one image or of none.
+
+    An image is a file, of which the middle square is shrunk to what the network was trained on; in its place come
+    drawings of so many pixels.
+    """
+    if takes(pipe, "prompt"):
+        prompts = call["prompt"] if isinstance(call["prompt"], tuple) else (call["prompt"],)
+        return call | {"prompt": [prompts[k % len(prompts)] for k in range(batch)]}
+    if takes(pipe, "image"):
+        return call | small_pictures(call.get("image"), pipe.unet.config.sample_size, pipe.vqvae.factor, batch)
+    return call | {"batch_size": batch}
+
+
+def small_pictures(file, size, factor, batch):
+    """What a pipeline that makes pictures of size x size `factor` times as large is called with."""
+    import torch
+    from PIL import Image, ImageOps
+
+    from minidiff.pipelines.images import as_rgb, from_pil
+    from minidiff.zoo import world
+
+    if file is None:
+        drawings = [world.draw(seed=k, size=size * factor).image.reduce(factor) for k in range(batch)]
+        return {"image": torch.cat([from_pil(drawing, size) for drawing in drawings])}
+    with Image.open(file) as image:
+        small = ImageOps.fit(as_rgb(image), (size, size), Image.Resampling.LANCZOS)
+    return {"image": small, "batch_size": batch}
 
 
 def tour(arguments):
@@ -199,6 +246,12 @@ def generate(arguments):
     call = dict(CATALOGUE[arguments.pipeline].call)
     if arguments.steps:
         call["num_inference_steps"] = arguments.steps
+    for argument in ("prompt", "image"):
+        value = getattr(arguments, argument)
+        if value is not None and not takes(pipeline_of(arguments.pipeline), argument):
+            raise ValueError(f"--{argument} is {str(value)!r}, but {arguments.pipeline} takes no {argument}")
+        if value is not None:
+            call[argument] = value
     device = chosen_device(arguments.device)
     out = arguments.out or picture_file(f"minidiff-{arguments.pipeline}-{arguments.seed}.png")
     images, seconds = draw(arguments.pipeline, arguments.weights, device, arguments.seed, arguments.batch, call)

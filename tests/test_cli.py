@@ -9,12 +9,13 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+from latent_pipelines import both_pipelines, tiny_tokenizer
 from nbformat.sign import NotebookNotary
 from PIL import Image
 
 from minidiff import zoo
 from minidiff.cli import copy_unless_changed, main, parser
-from minidiff.zoo.catalogue import CATALOGUE
+from minidiff.zoo.catalogue import CATALOGUE, PIPELINES
 
 COMMANDS = ("tour", "generate", "lessons", "read", "pairs", "ledger", "train")
 
@@ -157,6 +158,68 @@ def test_generate_takes_a_folder_before_the_zoo(tmp_path, monkeypatch, capsys):
     assert main(call) == 2 and "storybook-ddpm" in capsys.readouterr().err  # an empty one cannot be loaded
     Path("storybook-ddpm").rmdir()
     assert main(call) == 0
+
+
+@pytest.fixture
+def latent_pipelines(tmp_path, monkeypatch):
+    """In a folder of its own the command knows the pipelines over latents, with tiny random weights beside it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("latent_diffusion_uncond", "latent_diffusion", "latent_diffusion_superresolution"):
+        entry = PIPELINES[name]
+        monkeypatch.setitem(CATALOGUE, name, entry)
+        tokenizer = tiny_tokenizer(tmp_path) if name == "latent_diffusion" else None
+        both_pipelines(entry.pipeline, tokenizer, unet={"sample_size": 16})[0].save_pretrained(name)
+
+
+def generated(capsys, name, *options):
+    """The picture that `minidiff generate NAME` writes."""
+    status = main(["generate", name, "--weights", name, "--steps", "2", "--device", "cpu", "--out", "it.png", *options])
+    assert status == 0, capsys.readouterr().err
+    return Image.open("it.png").copy()
+
+
+def test_generate_draws_what_a_prompt_says(latent_pipelines, capsys, monkeypatch):
+    first = generated(capsys, "latent_diffusion", "--prompt", "a yellow cat in the snow")
+    other = generated(capsys, "latent_diffusion", "--prompt", "boats")
+    assert first.size == other.size and first.tobytes() != other.tobytes()
+    default = generated(capsys, "latent_diffusion")  # the first of the catalogue's
+    assert default.tobytes() == first.tobytes()
+    asked = []
+    monkeypatch.setattr("minidiff.LDMTextToImagePipeline.encode", lambda self, prompts: asked.append(prompts) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        generated(capsys, "latent_diffusion", "--batch", "6")
+    prompts = PIPELINES["latent_diffusion"].call["prompt"]
+    assert asked == [[""] * 6 + [*prompts, *prompts[:2]]]
+
+
+def test_generate_without_words(latent_pipelines, capsys):
+    assert generated(capsys, "latent_diffusion_uncond", "--batch", "2").width > 200
+
+
+def test_generate_enlarges_a_picture(latent_pipelines, capsys):
+    name = "latent_diffusion_superresolution"
+    zoo.world.draw(seed=5, size=64).image.resize((96, 64)).save("mine.png")
+    of_file = generated(capsys, name, "--image", "mine.png")
+    drawn = generated(capsys, name)
+    assert of_file.size == drawn.size == (128, 128) and of_file.tobytes() != drawn.tobytes()
+    assert generated(capsys, name, "--image", "mine.png", "--batch", "2").width > 250
+    Path("mine.txt").write_text("no picture")
+    for file in ("mine.txt", "yours.png"):
+        assert main(["generate", name, "--weights", name, "--image", file]) == 2
+        assert file in capsys.readouterr().err
+
+
+def test_generate_refuses_what_a_pipeline_does_not_take(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["generate", "ddim", "--prompt", "a cat"]) == 2
+    assert capsys.readouterr().err == "minidiff generate: --prompt is 'a cat', but ddim takes no prompt\n"
+    assert main(["generate", "ddim", "--image", "cat.png"]) == 2
+    assert capsys.readouterr().err == "minidiff generate: --image is 'cat.png', but ddim takes no image\n"
+
+
+def test_the_catalogue_has_what_can_run():
+    assert {"ddpm", "ddim", "pndm"} <= set(CATALOGUE) <= set(PIPELINES)
+    assert {entry.weights for entry in CATALOGUE.values()} <= set(zoo.names())
 
 
 def test_generate_draws_nothing_that_it_cannot_keep(tmp_path, monkeypatch, capsys):

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from minidiff import zoo
+
 
 class Entry(NamedTuple):
     """One pipeline.
@@ -11,7 +13,8 @@ class Entry(NamedTuple):
         paper, task: for people.
         lesson: its name, such as "03_ddim"; None while there is none.
         weights: the weights in the zoo that it runs with.
-        call: arguments of its call in the tour, and the defaults of `minidiff generate`.
+        call: arguments of its call in the tour, and the defaults of `minidiff generate`; of several prompts each
+            picture gets one, in turn.
     """
 
     pipeline: str
@@ -23,7 +26,7 @@ class Entry(NamedTuple):
 
 
 # Pipelines go by their module's name.
-CATALOGUE = {
+PIPELINES = {
     "ddpm": Entry(
         "DDPMPipeline",
         "Ho, Jain & Abbeel 2020, arXiv:2006.11239",
@@ -48,4 +51,38 @@ CATALOGUE = {
         "storybook-ddpm",
         {"num_inference_steps": 20},
     ),
+    "latent_diffusion_uncond": Entry(
+        "LDMPipeline",
+        "Rombach et al. 2022, arXiv:2112.10752",
+        "pictures by way of latents",
+        None,
+        "storybook-ldm",
+        {"num_inference_steps": 50},
+    ),
+    "latent_diffusion": Entry(
+        "LDMTextToImagePipeline",
+        "Rombach et al. 2022, arXiv:2112.10752",
+        "text to picture, by way of latents",
+        None,
+        "storybook-ldm-text",
+        {
+            "prompt": (
+                "a yellow cat in the snow",
+                "a red boat at sunset",
+                "a white house in front of mountains at night",
+                "a purple mushroom on a sunny day",
+            ),
+            "guidance_scale": 4.0,
+            "num_inference_steps": 20,
+        },
+    ),
+    "latent_diffusion_superresolution": Entry(
+        "LDMSuperResolutionPipeline",
+        "Rombach et al. 2022, arXiv:2112.10752",
+        "small pictures four times as large, by way of latents",
+        None,
+        "storybook-ldm-sr",
+        {"num_inference_steps": 50},
+    ),
 }
+CATALOGUE = {name: entry for name, entry in PIPELINES.items() if entry.weights in zoo.names()}  # what runs here

@@ -44,8 +44,9 @@ class Recipe(TrainingRecipe):
         return L
 
     def save(self, network, folder):
-        """The weights, with the scale of the latents of 2,000 drawings in the config."""
-        scale = 1 / latents.latent_std(latents.encoded(network, latents.drawings(2_000, self.seed)[0])).item()
+        """The weights, with the scale of the latents of 1,000 drawings in the config."""
+        pixels, _ = latents.drawings(min(1_000, self.drawings), self.seed)
+        scale = 1 / latents.latent_std(latents.encoded(network, pixels)).item()
         scaled = AutoencoderKL.from_config(network.config, scaling_factor=round(scale, 5))
         scaled.load_state_dict(network.state_dict())
         scaled.half().save_pretrained(folder)

@@ -59,7 +59,8 @@ class Recipe(TrainingRecipe):
         return latents.reconstruction_loss(x_hat, x) + found.loss + 0.1 * near
 
     def save(self, network, folder):
-        scaled(network, latents.latent_std(latents.encoded(network, latents.drawings(2_000, self.seed)[0])))
+        pixels, _ = latents.drawings(min(1_000, self.drawings), self.seed)
+        scaled(network, latents.latent_std(latents.encoded(network, pixels)))
         network.half().save_pretrained(folder)
 
     def measure(self, folder):
