@@ -18,12 +18,17 @@ class Off(NamedTuple):
     why: str
 
 
+EITHER = Off((None, True, False), "both ways lead to the same object")
+
+
 def each(names, why, values=(None, False)):
     return dict.fromkeys(names.split(), Off(values, why))
 
 
 LOADING = {
-    **each("low_cpu_mem_usage disable_mmap", "both ways lead to the same object", (None, True, False)),
+    "low_cpu_mem_usage": EITHER,
+    "disable_mmap": EITHER,
+    "requires_safety_checker": EITHER,
     **each(
         "device_map max_memory offload_folder offload_state_dict",
         "this package loads a network whole, on the CPU, and .to(device) moves it",
@@ -72,6 +77,7 @@ def leaving_out(**off):
                 refuse_unknown(name, kwargs, known)
             return method(self, *args, **kwargs)
 
+        checked.left_out = tuple(off)
         return checked
 
     return decorate

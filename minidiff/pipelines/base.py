@@ -249,7 +249,9 @@ class DiffusionPipeline:
             )
         if hasattr(network, "sample_shape"):
             return network.sample_shape
-        size = config["sample_size"]  # of another package's network
+        size = config.get("sample_size")  # of another package's network
+        if size is None:
+            raise ValueError("the unet has no sample_shape, nor a config with sample_size; allowed is one with either")
         return (C, *((size, size) if isinstance(size, int) else size))
 
     def check_call(self, batch_size, generator, output_type, output_types=("pil", "np", "pt"), channels=None):
@@ -385,14 +387,15 @@ def on_a_copy(call):
     """
     parameters = inspect.signature(call).parameters.values()
     any_name = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    known = [p.name for p in parameters][1:]
+    known = [*(p.name for p in parameters), *getattr(call, "left_out", ())][1:]
 
     @functools.wraps(call)
     def called(self, *args, **kwargs):
         refuse_unknown(type(self).__name__, {} if any_name else kwargs, known)
-        run, scheduler = copy.copy(self), getattr(self, "scheduler", None)
+        run = copy.copy(self)
         run._running = []
-        if "scheduler" in self._names:
+        scheduler = self.scheduler if "scheduler" in self._names else None
+        if scheduler is not None:
             run.scheduler = copy.copy(scheduler)
         before = dict(run.__dict__)
         self.__dict__.setdefault("_running", []).append(run)

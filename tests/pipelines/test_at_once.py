@@ -14,6 +14,7 @@ from pictures import TINY, tiny_unet
 import minidiff
 from minidiff import DDIMPipeline, DDPMPipeline, DDPMScheduler, DiffusionPipeline, PNDMPipeline, UNet2DModel, zoo
 from minidiff.noise import randn_like
+from minidiff.signatures import leaving_out
 
 PIPELINES = (DDPMPipeline, DDIMPipeline, PNDMPipeline)
 
@@ -138,6 +139,29 @@ def test_interrupt_on_the_pipeline_ends_all_its_calls_and_on_a_call_that_one():
     assert pipe.interrupt
     images = pipe(num_inference_steps=5, callback_on_step_end=lambda p, i, t, x: seen.append(i)).images
     assert seen[4:] == [0, 1, 2, 3, 4] and len(images) == 1 and not pipe.interrupt
+
+
+def test_what_a_loop_leaves_out_is_let_pass_or_refused_by_name():
+    class Guided(DiffusionPipeline):
+        def __init__(self, unet):
+            self.register_modules(unet=unet)
+
+        @leaving_out(clip_skip=None)
+        @torch.no_grad()
+        def __call__(self, prompt):
+            return prompt
+
+    assert Guided(None)("a cat", clip_skip=None) == "a cat"
+    with pytest.raises(ValueError, match="Guided.__call__: clip_skip is 2, a feature of diffusers"):
+        Guided(None)("a cat", clip_skip=2)
+    with pytest.raises(TypeError, match="Guided has no argument 'clip_skp'; did you mean 'clip_skip'"):
+        Guided(None)("a cat", clip_skp=None)
+
+
+def test_a_network_of_unknown_size_says_so():
+    pipe = quiet(DDPMPipeline(torch.nn.Conv2d(3, 3, 1), DDPMScheduler()))
+    with pytest.raises(ValueError, match="the unet has no sample_shape, nor a config with sample_size"):
+        pipe()
 
 
 def test_a_pipeline_can_be_copied_while_and_after_it_draws():
