@@ -64,10 +64,10 @@ class DiagonalGaussianDistribution:
 
     def kl(self):
         """(B,): the Kullback-Leibler divergence from N(0, I), summed over the entries, in nats."""
-        mu, sigma = self.mean, self.std
+        mu, sigma, logvar = self.mean, self.std, self.logvar  # logvar is log(sigma^2), which half precision may not have
 
-        # VAE (10), rearranged  D = -\frac12 \sum (1 + \log(\sigma^2) - \mu^2 - \sigma^2)
-        D = -0.5 * (1 + torch.log(sigma**2) - mu**2 - sigma**2).flatten(1).sum(1)
+        # VAE (10), rearranged  D = -\frac12 \sum (1 + \mathrm{logvar} - \mu^2 - \sigma^2)
+        D = -0.5 * (1 + logvar - mu**2 - sigma**2).flatten(1).sum(1)
         return D
 
 

@@ -89,6 +89,8 @@ def test_divergence_of_what_is_known():
 def test_the_logarithm_of_the_variance_is_clipped():
     posterior = DiagonalGaussianDistribution(torch.tensor([0.0, 0.0, -99.0, 99.0]).reshape(1, 4, 1, 1))
     assert posterior.logvar.flatten().tolist() == [-30, 20]
+    certain = DiagonalGaussianDistribution(torch.tensor([0.0, -30.0]).reshape(1, 2, 1, 1).half())
+    assert certain.std.item() ** 2 < 1e-7 and certain.kl().item() == pytest.approx(14.5, rel=1e-3)
 
 
 def test_a_draw_for_each_generator():
