@@ -64,7 +64,11 @@ class DiagonalGaussianDistribution:
 
     def kl(self):
         """(B,): the Kullback-Leibler divergence from N(0, I), summed over the entries, in nats."""
-        mu, sigma, logvar = self.mean, self.std, self.logvar  # logvar is log(sigma^2), which half precision may not have
+        mu, sigma, logvar = (
+            self.mean,
+            self.std,
+            self.logvar,
+        )  # half precision may lack log(sigma^2)
 
         # VAE (10), rearranged  D = -\frac12 \sum (1 + \mathrm{logvar} - \mu^2 - \sigma^2)
         D = -0.5 * (1 + logvar - mu**2 - sigma**2).flatten(1).sum(1)

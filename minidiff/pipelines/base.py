@@ -472,7 +472,7 @@ def component_class(name, entry):
         return None
     library, wanted = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
     found = public_class(wanted) if library in LIBRARIES else None
-    if library == "transformers" and ALIASES.get(wanted, wanted) in CONFIG_FILES:
+    if library == "transformers" and isinstance(wanted, str) and ALIASES.get(wanted, wanted) in CONFIG_FILES:
         return Foreign(ALIASES.get(wanted, wanted))
     found = found or Configurable._subclasses.get(str(wanted))
     if not hasattr(found, "described_in"):
