@@ -21,6 +21,11 @@ _PUBLIC = {
     "DDPMScheduler": "minidiff.schedulers.ddpm",
     "DDIMScheduler": "minidiff.schedulers.ddim",
     "PNDMScheduler": "minidiff.schedulers.pndm",
+    "LMSDiscreteScheduler": "minidiff.schedulers.lms",
+    "EulerDiscreteScheduler": "minidiff.schedulers.euler",
+    "EulerAncestralDiscreteScheduler": "minidiff.schedulers.euler",
+    "HeunDiscreteScheduler": "minidiff.schedulers.heun",
+    "DPMSolverMultistepScheduler": "minidiff.schedulers.dpm_solver",
     "read": "minidiff.papers.reader.view",
     "zoo": "minidiff.zoo",
 }

@@ -51,7 +51,14 @@ BIBLIOGRAPHY = {
         2022,
         "2211.01095",
     ),
-    "LMS": Paper("k-diffusion", "Crowson", 2022, source="github.com/crowsonkb/k-diffusion"),
+    "LMS": Paper("k-diffusion, sample_lms", "Crowson", 2022, source="github.com/crowsonkb/k-diffusion"),
+    "k-diffusion": Paper("k-diffusion, get_ancestral_step", "Crowson", 2022, source="github.com/crowsonkb/k-diffusion"),
+    "diffusers": Paper(
+        "Diffusers: State-of-the-art diffusion models",
+        "von Platen et al.",
+        2022,
+        source="github.com/huggingface/diffusers",
+    ),
     "AB": Paper(
         "Solving Ordinary Differential Equations I",
         "Hairer, Nørsett & Wanner",

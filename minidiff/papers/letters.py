@@ -32,7 +32,7 @@ class Entry:
         return equations(f"{self.tex} = 0")[0].left
 
 
-NOISE_LEVEL_PAPERS = ("EDM", "LMS", "SDE", "DPM-Solver++")
+NOISE_LEVEL_PAPERS = ("EDM", "LMS", "SDE", "DPM-Solver++", "k-diffusion", "diffusers", "PD")
 
 GLOSSARY = (
     # Time
@@ -96,6 +96,20 @@ GLOSSARY = (
         NOISE_LEVEL_PAPERS,
     ),
     Entry(r"\eta", "how much of DDPM's noise a DDIM step adds, from 0 to 1"),
+    # Samplers along noise levels
+    Entry(r"\rho", "how strongly levels gather near the picture, 7", papers=("EDM",)),
+    Entry("d_i", "the slope of x in sigma at level sigma_i: the predicted noise", "DDIM epsilon_theta", ("EDM", "LMS")),
+    Entry("d_i'", "the slope at the end of Euler's step", papers=("EDM",)),
+    Entry(r"\ell_j", "the Lagrange polynomial that is 1 at the level of j steps ago", papers=("LMS",)),
+    Entry(r"\tau", "the noise level that is integrated over", papers=("LMS",)),
+    Entry("c_j", "the weight of the slope of j steps ago", papers=("LMS",)),
+    Entry(r"\lambda_i", "half the logarithm of the signal-to-noise ratio", papers=("DPM-Solver++",)),
+    Entry("s_i", "the noise in a sample of variance 1", "the paper writes sigma_t", ("DPM-Solver++",)),
+    Entry("s", "the standard deviation of the first sample", papers=("diffusers",)),
+    Entry("h_i", "how far a step leads in lambda", papers=("DPM-Solver++",)),
+    Entry("r_i", "the last step's length over this one's", papers=("DPM-Solver++",)),
+    Entry("D", "the picture that a step aims at", papers=("DPM-Solver++",)),
+    Entry(r"\hat x_0'", "the picture that the step before believed in", papers=("DPM-Solver++",)),
     # Layers
     Entry("x", "the input of a layer", papers=("ResNet", "Attention", "GN", "SiLU", "GELU", "GEGLU")),
     Entry("y", "the output of a layer", "in LDM the condition"),

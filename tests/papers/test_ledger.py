@@ -24,7 +24,7 @@ def test_its_test_exists(mismatch):
 def test_its_switch_is_accepted(mismatch):
     if mismatch.switch:
         made = eval(mismatch.switch, vars(minidiff) | {name: getattr(minidiff, name) for name in minidiff.__all__})
-        ((argument, value),) = (
+        *_, (argument, value) = (
             (word.arg, word.value.value) for word in ast.parse(mismatch.switch).body[0].value.keywords
         )
         assert made.config[argument] == value != type(made)().config[argument]
