@@ -39,6 +39,22 @@ def autoencoder_kl(module):
     posterior.kl()
 
 
+CLIP_SIZES = {"hidden_size": 6, "intermediate_size": 7, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+@scenario("minidiff.models.clip")
+def clip(module):
+    tokens = torch.tensor([[3, 1, 10, 0], [4, 4, 2, 9]])
+    module.CLIPTextModel(11, **CLIP_SIZES, max_position_embeddings=5)(tokens)
+    module.CLIPVisionModel(**CLIP_SIZES, image_size=8, patch_size=4)(rand(2, 3, 8, 8))
+
+
+@scenario("minidiff.models.safety_checker")
+def safety_checker(module):
+    vision = {**CLIP_SIZES, "image_size": 8, "patch_size": 4}
+    module.StableDiffusionSafetyChecker(vision, projection_dim=5).above(rand(2, 5), rand(3, 5), rand(3))
+
+
 @scenario("minidiff.models.ldm_bert")
 def ldm_bert(module):
     sizes = {"encoder_layers": 1, "encoder_ffn_dim": 7, "encoder_attention_heads": 2, "head_dim": 3, "d_model": 5}
