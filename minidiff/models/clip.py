@@ -14,7 +14,6 @@ import torch
 from torch import nn
 from torch.nn.functional import gelu, scaled_dot_product_attention
 
-from minidiff import files
 from minidiff.config import check_one_of, check_whole, configured
 from minidiff.models.base import Model
 from minidiff.models.ldm_bert import check_tokens
@@ -51,9 +50,9 @@ class CLIPModel(Model):
         named = {key if key.startswith(cls.prefix) else cls.prefix + key: tensor for key, tensor in weights.items()}
         return {key: tensor for key, tensor in named.items() if not key.endswith("position_ids")}
 
-    def write_config(self, folder):
+    def saved_config(self):
         header = {"architectures": [type(self).__name__], "model_type": self.model_type}
-        files.write_json(folder / self.config_file, header | dict(sorted(self.config.handed_on().items())))
+        return header | dict(sorted(self.config.handed_on().items()))
 
 
 class CLIPTextModel(CLIPModel):

@@ -13,7 +13,6 @@ import warnings
 import torch
 from torch import nn
 
-from minidiff import files
 from minidiff.config import check_whole, configured
 from minidiff.models.base import Model
 from minidiff.models.clip import CLIPVisionModel
@@ -54,9 +53,9 @@ class StableDiffusionSafetyChecker(Model):
         others = {key: tensor for key, tensor in weights.items() if not key.startswith(begin)}
         return {begin + key: tensor for key, tensor in CLIPVisionModel.rename(vision).items()} | others
 
-    def write_config(self, folder):
+    def saved_config(self):
         header = {"architectures": [type(self).__name__], "model_type": "clip"}
-        files.write_json(folder / self.config_file, header | dict(sorted(self.config.handed_on().items())))
+        return header | dict(sorted(self.config.handed_on().items()))
 
     @torch.no_grad()
     def forward(self, clip_input, images):

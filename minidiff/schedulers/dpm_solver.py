@@ -14,6 +14,7 @@ import torch
 from minidiff.config import check_one_of, check_whole, configured
 from minidiff.schedulers.base import SchedulerOutput
 from minidiff.schedulers.sigmas import SigmaScheduler
+from minidiff.signatures import leaving_out
 
 
 class DPMSolverMultistepScheduler(SigmaScheduler):
@@ -72,17 +73,7 @@ class DPMSolverMultistepScheduler(SigmaScheduler):
         check_whole("num_inference_steps", num_inference_steps, most=len(self) - 1)
         return super(SigmaScheduler, self).spaced_timesteps(num_inference_steps + 1)[:-1]
 
-    def set_timesteps(self, num_inference_steps=None, device=None, *, timesteps=None):
-        """Choose the noise levels to visit, and forget what the network said before.
-
-        Args:
-            num_inference_steps: N, how many, a whole number from 1 to T - 1, or to T if the spacing is "trailing".
-            device: where `timesteps` shall lie.
-            timesteps: the timesteps themselves instead, falling whole numbers from T - 1 to 0.
-        Raises:
-            ValueError: see above and `spaced_timesteps`; nothing has changed then.
-        """
-        self.choose(num_inference_steps, timesteps, device)
+    set_timesteps = leaving_out(mu=None)(SigmaScheduler.set_timesteps)
 
     def karras_sigmas(self, N, sigma_min, sigma_max):
         return super().karras_sigmas(N, self.sigma_of_timestep[0].item(), self.sigma_of_timestep[-1].item())
@@ -94,6 +85,7 @@ class DPMSolverMultistepScheduler(SigmaScheduler):
         """What the network is shown: the sample as it is."""
         return sample
 
+    @leaving_out(variance_noise=None)
     def step(self, model_output, timestep, sample, generator=None, *, return_dict=True):
         r"""One step x_i -> x_{i+1}.
 
@@ -105,8 +97,9 @@ class DPMSolverMultistepScheduler(SigmaScheduler):
         Returns:
             `SchedulerOutput`, or the tuple `(prev_sample, pred_original_sample)`.
         Raises:
-            ValueError: it is another timestep's turn.
+            ValueError: it is another timestep's turn, or `model_output` is not shaped like `sample`.
         """
+        self.check_step(sample, model_output=model_output)
         x_i, i = sample, self.turn(timestep)
         (alpha_i, s_i), (alpha_next, s_next) = self.level(i), self.level(i + 1)
         x_0_hat, _ = self.believe(model_output, x_i / alpha_i, self.sigma[i])
@@ -149,8 +142,8 @@ class DPMSolverMultistepScheduler(SigmaScheduler):
 
     def add_noise(self, original_samples, noise, timesteps):
         r"""A picture as it looks at the noise level of a timestep; see `SigmaScheduler.add_noise`."""
+        sigma_i = self.sigma_of_each(original_samples, noise, timesteps)
         x_i = super().add_noise(original_samples, noise, timesteps)
-        sigma_i = self.sigma_at(timesteps, original_samples)
         # DDIM §4.3  x_t = \frac{x_i}{\sqrt{\sigma_i^2 + 1}}
         x_t = x_i / (sigma_i**2 + 1) ** 0.5
-        return x_t
+        return x_t.to(original_samples.dtype)

@@ -11,6 +11,7 @@ from minidiff.config import check_one_of, configured
 from minidiff.noise import randn_like
 from minidiff.schedulers.base import SchedulerOutput
 from minidiff.schedulers.sigmas import SigmaScheduler
+from minidiff.signatures import leaving_out
 
 
 class EulerDiscreteScheduler(SigmaScheduler):
@@ -49,18 +50,12 @@ class EulerDiscreteScheduler(SigmaScheduler):
         check_one_of("prediction_type", prediction_type, ("epsilon", "sample", "v_prediction"))
         self.make_tables()
 
+    @leaving_out(sigmas=None)
     def set_timesteps(self, num_inference_steps=None, device=None, timesteps=None):
-        """Choose the noise levels to visit.
+        """As `SigmaScheduler.set_timesteps`, whose `timesteps` may come third here, as in diffusers."""
+        super().set_timesteps(num_inference_steps, device, timesteps=timesteps)
 
-        Args:
-            num_inference_steps: N, how many, a whole number from 1 to T.
-            device: where `timesteps` shall lie.
-            timesteps: the timesteps themselves instead, falling numbers from T - 1 to 0, whole or not.
-        Raises:
-            ValueError: see above and `spaced_timesteps`; nothing has changed then.
-        """
-        self.choose(num_inference_steps, timesteps, device)
-
+    @leaving_out(s_churn=0.0, s_tmin=0.0, s_tmax=float("inf"), s_noise=1.0)
     def step(self, model_output, timestep, sample, *, generator=None, return_dict=True):
         r"""One step x_i -> x_{i+1}.
 
@@ -72,8 +67,9 @@ class EulerDiscreteScheduler(SigmaScheduler):
         Returns:
             `SchedulerOutput`, or the tuple `(prev_sample, pred_original_sample)`.
         Raises:
-            ValueError: `timestep` is no entry of `timesteps`.
+            ValueError: `timestep` is no entry of `timesteps`, or `model_output` is not shaped like `sample`.
         """
+        self.check_step(sample, model_output=model_output)
         x_i, i = sample, self.turn(timestep)
         sigma_i, sigma_next = self.sigma[i], self.sigma[i + 1]
         x_0_hat, eps_theta = self.believe(model_output, x_i, sigma_i)
@@ -120,8 +116,9 @@ class EulerAncestralDiscreteScheduler(SigmaScheduler):
         Returns:
             `SchedulerOutput`, or the tuple `(prev_sample, pred_original_sample)`.
         Raises:
-            ValueError: `timestep` is no entry of `timesteps`.
+            ValueError: `timestep` is no entry of `timesteps`, or `model_output` is not shaped like `sample`.
         """
+        self.check_step(sample, model_output=model_output)
         x_i, i = sample, self.turn(timestep)
         sigma_i, sigma_next = self.sigma[i], self.sigma[i + 1]
         x_0_hat, eps_theta = self.believe(model_output, x_i, sigma_i)

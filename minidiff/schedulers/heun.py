@@ -13,6 +13,7 @@ import torch
 from minidiff.config import check_one_of, configured
 from minidiff.schedulers.base import SchedulerOutput
 from minidiff.schedulers.sigmas import SigmaScheduler
+from minidiff.signatures import leaving_out
 
 
 class HeunDiscreteScheduler(SigmaScheduler):
@@ -47,17 +48,7 @@ class HeunDiscreteScheduler(SigmaScheduler):
         check_one_of("prediction_type", prediction_type, ("epsilon", "sample", "v_prediction"))
         self.make_tables()
 
-    def set_timesteps(self, num_inference_steps=None, device=None, *, timesteps=None):
-        """Choose the noise levels to visit, and forget what the network said before.
-
-        Args:
-            num_inference_steps: N, how many, a whole number from 1 to T.
-            device: where `timesteps` shall lie. They hold an entry for every call of the network.
-            timesteps: the timesteps themselves instead, falling numbers from T - 1 to 0, whole or not.
-        Raises:
-            ValueError: see above and `spaced_timesteps`; nothing has changed then.
-        """
-        self.choose(num_inference_steps, timesteps, device)
+    set_timesteps = leaving_out(num_train_timesteps=None)(SigmaScheduler.set_timesteps)
 
     def walk_along(self, t, sigma, device=None):
         super().walk_along(t, sigma, device)
@@ -75,8 +66,9 @@ class HeunDiscreteScheduler(SigmaScheduler):
         Returns:
             `SchedulerOutput`, or the tuple `(prev_sample, pred_original_sample)`.
         Raises:
-            ValueError: it is another timestep's turn.
+            ValueError: it is another timestep's turn, or `model_output` is not shaped like `sample`.
         """
+        self.check_step(sample, model_output=model_output)
         i = self.turn(timestep)
         x_0_hat, d = self.believe(model_output, sample, self.sigma[i])
         if not self.history:

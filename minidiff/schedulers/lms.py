@@ -37,10 +37,10 @@ class LMSDiscreteScheduler(SigmaScheduler):
         beta_schedule="linear",
         trained_betas=None,
         use_karras_sigmas=False,
+        *,
         prediction_type="epsilon",
         timestep_spacing="linspace",
         steps_offset=0,
-        *,
         order_from="history",
     ):
         check_one_of("prediction_type", prediction_type, ("epsilon", "sample", "v_prediction"))
@@ -58,8 +58,10 @@ class LMSDiscreteScheduler(SigmaScheduler):
         Returns:
             `SchedulerOutput`, or the tuple `(prev_sample, pred_original_sample)`.
         Raises:
-            ValueError: `order` is out of range, or it is another timestep's turn.
+            ValueError: `order` is out of range, it is another timestep's turn, or `model_output` is not shaped like
+                `sample`.
         """
+        self.check_step(sample, model_output=model_output)
         check_whole("order", order, most=4)
         x_i, i = sample, self.turn(timestep)
         x_0_hat, d_i = self.believe(model_output, x_i, self.sigma[i])

@@ -11,7 +11,7 @@ else is said, x_0 + \sigma_i \epsilon.
 import numpy as np
 import torch
 
-from minidiff.schedulers.base import DiscreteScheduler
+from minidiff.schedulers.base import DiscreteScheduler, brief, check_alike, check_floating, one_time
 
 RHO = 7  # EDM, table 1
 
@@ -66,42 +66,42 @@ class SigmaScheduler(DiscreteScheduler):
         t = np.linspace(0, T - 1, N)[::-1]
         return t
 
-    def set_timesteps(self, num_inference_steps, device=None):
+    def set_timesteps(self, num_inference_steps=None, device=None, *, timesteps=None):
         """Choose the noise levels to visit, and forget what the network said before.
 
         Args:
             num_inference_steps: N, how many, a whole number from 1 to T.
             device: where `timesteps` shall lie.
+            timesteps: the timesteps themselves instead, numbers that fall.
         Raises:
-            ValueError: see `spaced_timesteps`; nothing has changed then.
+            ValueError: see `spaced_timesteps` and above; nothing has changed then.
         """
-        self.choose(num_inference_steps, None, device)
-
-    def choose(self, num_inference_steps, timesteps, device):
-        """Visit so many timesteps, or those that are given."""
-        if (num_inference_steps is None) == (timesteps is None):
-            raise ValueError(
-                f"num_inference_steps is {num_inference_steps!r} and timesteps is {timesteps!r}; allowed is one of both"
-            )
-        karras = bool(getattr(self.config, "use_karras_sigmas", False))
         if timesteps is None:
             t = self.spaced_timesteps(num_inference_steps)
         else:
-            t = self.checked_timesteps(timesteps, karras)
-        sigma = np.interp(t, np.arange(len(self)), self.sigma_of_timestep.double().numpy())
-        if karras:
+            t = self.own_timesteps(timesteps, num_inference_steps)
+        table = self.sigma_of_timestep.double().numpy()
+        sigma = np.interp(t, np.arange(len(table)), table)
+        if self.config.get("use_karras_sigmas"):
             sigma = self.karras_sigmas(len(t), sigma[-1], sigma[0])
-            t = np.interp(np.log(sigma), np.log(self.sigma_of_timestep.double().numpy()), np.arange(len(self)))
+            t = np.interp(np.log(sigma), np.log(table), np.arange(len(table)))
         self.walk_along(t, sigma, device)
         self.num_inference_steps = len(t)
 
-    def checked_timesteps(self, timesteps, karras):
-        """The given timesteps as an array: falling numbers from 0 to T - 1."""
-        if karras:
-            raise ValueError("timesteps are given, but use_karras_sigmas chooses them; allowed is one of both")
-        t = np.array(list(timesteps), dtype=np.float64)
-        if t.ndim != 1 or not len(t) or not (np.diff(t) < 0).all() or t[0] > len(self) - 1 or t[-1] < 0:
-            raise ValueError(f"timesteps is {timesteps!r}; allowed are falling numbers from {len(self) - 1} to 0")
+    def own_timesteps(self, timesteps, num_inference_steps):
+        """A list of one's own as an array. Raises ValueError where it is none, or something else chooses them too."""
+        if num_inference_steps is not None or self.config.get("use_karras_sigmas"):
+            raise ValueError(
+                f"timesteps are given, num_inference_steps is {num_inference_steps!r} and use_karras_sigmas "
+                f"{self.config.get('use_karras_sigmas')!r}; allowed is one way to choose them"
+            )
+        t = torch.as_tensor(timesteps, dtype=torch.float64).numpy()
+        whole = not self.whole_timesteps or (t == t.round()).all()
+        if t.ndim != 1 or not len(t) or not whole or (np.diff(t) >= 0).any() or t[0] > len(self) - 1 or t[-1] < 0:
+            kind = "whole numbers" if self.whole_timesteps else "numbers"
+            raise ValueError(
+                f"timesteps is {timesteps!r:.100}; allowed are falling {kind} from {len(self) - 1}, the last, to 0"
+            )
         return t
 
     def karras_sigmas(self, N, sigma_min, sigma_max):
@@ -130,12 +130,12 @@ class SigmaScheduler(DiscreteScheduler):
         """Which call `timestep` is: that whose turn it is, or else the last of that time, where a step begins.
 
         Raises:
-            ValueError: `timestep` is no entry of `timesteps`.
+            ValueError: `timestep` is no entry of `timesteps`, or more than one number.
         """
-        t = float(np.float32(timestep))  # as they are kept, whatever was computed with
+        t = float(np.float32(one_time(timestep)))  # as they are kept, whatever was computed with
         found = [i for i, kept in enumerate(self.timesteps.tolist(), start=self.skipped) if kept == t]
         if not found:
-            raise ValueError(f"timestep is {t:g}; allowed are the entries of timesteps: {self.timesteps.tolist()}")
+            raise ValueError(f"timestep is {t:g}; allowed are the entries of timesteps, {brief(self.timesteps)}")
         return self.place if self.place in found else found[-1]
 
     def turn(self, timestep):
@@ -200,17 +200,20 @@ class SigmaScheduler(DiscreteScheduler):
         Returns:
             x_i, shaped like x_0.
         Raises:
-            ValueError: a timestep is no entry of `timesteps`, or there are neither one nor B.
+            ValueError: x_0 is not floating point, or the noise has another shape; a timestep is no entry of
+                `timesteps`, or there are neither one nor B.
         """
-        x_0, eps, sigma_i = original_samples, noise, self.sigma_at(timesteps, original_samples)
+        x_0, eps, sigma_i = original_samples, noise, self.sigma_of_each(original_samples, noise, timesteps)
         # EDM §2  x_i = x_0 + \sigma_i \epsilon
         x_i = x_0 + sigma_i * eps
-        return x_i
+        return x_i.to(x_0.dtype)
 
-    def sigma_at(self, timesteps, x):
-        """The levels of `timesteps`, one or (B,), as a tensor (B, 1, ...) of the device and dtype of x, (B, ...)."""
+    def sigma_of_each(self, x_0, eps, timesteps):
+        """The noise level of each sample, (B, 1, ...), in the table's dtype. Raises ValueError: see `add_noise`."""
+        check_floating("the sample", x_0)
+        check_alike("noise", eps, "the sample", x_0)
         times = torch.as_tensor(timesteps)
-        if times.shape not in ((), (1,), (len(x),)):
-            raise ValueError(f"timesteps has the shape {tuple(times.shape)}; allowed are one or {len(x)}")
+        if times.shape not in ((), (1,), (len(x_0),)):
+            raise ValueError(f"timesteps has the shape {tuple(times.shape)}; allowed are one or {len(x_0)}")
         sigma = self.sigma[[self.place_of(t) for t in times.flatten()]]
-        return sigma.to(x.device, x.dtype).reshape(-1, *[1] * (x.ndim - 1))
+        return sigma.to(x_0.device).reshape(-1, *[1] * (x_0.ndim - 1))

@@ -93,14 +93,15 @@ def test_timesteps_of_ones_own(name):
         scheduler.set_timesteps(timesteps=wanted)
     assert torch.equal(ours.timesteps.double(), theirs.timesteps.double())
     torch.testing.assert_close(ours.sigma, theirs.sigmas, rtol=2e-6, atol=0)
-    for bad in ([3, 5], [5, 5], [1000], [3, -1], [], [[3, 2]]):
-        with pytest.raises(ValueError, match="timesteps is .*; allowed are falling numbers from 999 to 0"):
+    whole = [[7.5, 2]] if ours.whole_timesteps else []
+    for bad in ([3, 5], [5, 5], [1000], [3, -1], [], [[3, 2]], *whole):
+        with pytest.raises(ValueError, match="timesteps is .*; allowed are falling .*numbers from 999, the last, to 0"):
             ours.set_timesteps(timesteps=bad)
-    with pytest.raises(ValueError, match="num_inference_steps is 3 and timesteps is .*; allowed is one of both"):
+    with pytest.raises(ValueError, match="timesteps are given, num_inference_steps is 3 .*; allowed is one way"):
         ours.set_timesteps(3, timesteps=wanted)
-    with pytest.raises(ValueError, match="num_inference_steps is None and timesteps is None"):
+    with pytest.raises(ValueError, match="num_inference_steps is None; allowed is a whole number"):
         ours.set_timesteps()
-    with pytest.raises(ValueError, match="timesteps are given, but use_karras_sigmas"):
+    with pytest.raises(ValueError, match="timesteps are given, .* and use_karras_sigmas True; allowed is one way"):
         make(name, use_karras_sigmas=True).set_timesteps(timesteps=wanted)
     assert ours.num_inference_steps == 5
 
