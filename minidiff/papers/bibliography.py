@@ -77,6 +77,9 @@ BIBLIOGRAPHY = {
         2021,
         "2108.01073",
     ),
+    "RePaint": Paper(
+        "RePaint: Inpainting using Denoising Diffusion Probabilistic Models", "Lugmayr et al.", 2022, "2201.09865"
+    ),
     "LDM": Paper("High-Resolution Image Synthesis with Latent Diffusion Models", "Rombach et al.", 2022, "2112.10752"),
     # Autoencoders and text
     "VAE": Paper("Auto-Encoding Variational Bayes", "Kingma & Welling", 2013, "1312.6114"),
