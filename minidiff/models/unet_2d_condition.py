@@ -163,16 +163,16 @@ class UNet2DConditionModel(Model):
         """Predicts from z_t, t and a prompt.
 
         Args:
-            sample: z_t, (B, in_channels, H, W); H and W multiples of 2 to the number of levels less one.
+            sample: z_t, (B, in_channels, H, W), of any size.
             timestep: t, a number, a 0-dim or a (B,) tensor; used as it is, whole or not.
             encoder_hidden_states: the encoded prompt, (B, M, cross_attention_dim), of any length M.
         Returns:
             `UNet2DConditionOutput`, or the tuple `(sample,)`.
         Raises:
-            ValueError: the sample has other channels, H or W is no such multiple, there are neither one nor B times,
-                or the prompt has another batch or other channels.
+            ValueError: the sample has other channels, there are neither one nor B times, or the prompt has another
+                batch or other channels.
         """
-        check_sample(sample, self.config.in_channels, halvings=len(self.down_blocks) - 1)
+        check_sample(sample, self.config.in_channels, halvings=0)  # odd sizes are halved, and found again on the way up
         check_context(encoder_hidden_states, len(sample), self.config.cross_attention_dim)
         t, context = one_for_each(timestep, sample), encoder_hidden_states  # (B,), (B, M, cross_attention_dim)
         e = timestep_embedding(t, self.conv_in.out_channels, flip_sin_to_cos=True)

@@ -15,7 +15,7 @@ from minidiff.config import DIFFUSERS_VERSION, Configurable, argument_names, che
 from minidiff.models.base import required_dtype, unwrapped
 from minidiff.noise import check_device, randn
 from minidiff.outputs import Output
-from minidiff.pipelines.foreign import CONFIG_FILES, Foreign
+from minidiff.pipelines.foreign import CONFIG_FILES, Foreign, published_name
 from minidiff.signatures import LOADING, SAVING, leaving_out, nearest, refuse_unknown
 
 # Classes that published files name by a name from before a rename.
@@ -200,7 +200,7 @@ class DiffusionPipeline:
                 raise TypeError(
                     f"{name} is a {type(component).__name__}, which cannot be saved; it has no method save_pretrained"
                 )
-            index[name] = [None, None] if component is None else [library(component), type(component).__name__]
+            index[name] = [None, None] if component is None else [library(component), published_name(component)]
         with files.saving(save_directory) as new:
             for name, component in components.items():
                 if isinstance(component, Configurable):

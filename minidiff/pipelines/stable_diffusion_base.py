@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from minidiff.config import check_whole
+from minidiff.models.base import unwrapped
 from minidiff.outputs import Output
 from minidiff.pipelines.base import DiffusionPipeline, pil_images
 from minidiff.pipelines.latents import decoded, prompts
@@ -81,7 +82,12 @@ class StableDiffusionBase(DiffusionPipeline):
     @property
     def vae_scale_factor(self):
         """int: height and width of a picture over those of its latent; 8 for the published weights."""
-        return self.vae.factor
+        return unwrapped(self.vae).factor
+
+    @property
+    def latent_channels(self):
+        """int: C, of the latents."""
+        return unwrapped(self.vae).config.latent_channels
 
     # -- prompts
 
@@ -135,7 +141,7 @@ class StableDiffusionBase(DiffusionPipeline):
 
     def encode(self, texts, length=None):
         """A list of B texts, cut or padded to `length` tokens (as many as the text encoder takes): (B, length, d)."""
-        longest = min(self.tokenizer.model_max_length, self.text_encoder.config.max_position_embeddings)
+        longest = min(self.tokenizer.model_max_length, unwrapped(self.text_encoder).config.max_position_embeddings)
         length = length or longest
         tokens = self.tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         for text, whole in zip(texts, self.tokenizer(texts, verbose=False).input_ids):
@@ -164,7 +170,7 @@ class StableDiffusionBase(DiffusionPipeline):
             raise ValueError(
                 f"negative_prompt is {negative_prompt!r} and negative_prompt_embeds a tensor; allowed is one of both"
             )
-        channels = self.unet.config.cross_attention_dim
+        channels = unwrapped(self.unet).config.cross_attention_dim
         for name, e in (("prompt_embeds", prompt_embeds), ("negative_prompt_embeds", negative_prompt_embeds)):
             shape = tuple(getattr(e, "shape", ()))
             if e is not None and (len(shape) != 3 or not shape[0] or shape[2] != channels):
@@ -179,7 +185,11 @@ class StableDiffusionBase(DiffusionPipeline):
         elif not isinstance(negative_prompt, str | None):
             raise ValueError(f"negative_prompt is {negative_prompt!r}; allowed is a text, or a list of one a prompt")
         if negative_prompt_embeds is not None:
-            M = self.text_encoder.config.max_position_embeddings if prompt_embeds is None else prompt_embeds.shape[1]
+            M = (
+                unwrapped(self.text_encoder).config.max_position_embeddings
+                if prompt_embeds is None
+                else prompt_embeds.shape[1]
+            )
             if negative_prompt_embeds.shape[:2] != (B, M):
                 raise ValueError(
                     f"negative_prompt_embeds is of shape {tuple(negative_prompt_embeds.shape)}; "
@@ -196,7 +206,7 @@ class StableDiffusionBase(DiffusionPipeline):
             ValueError: a size is no multiple of `vae_scale_factor`, or given without the other.
         """
         if height is None and width is None:
-            return (self.vae.config.latent_channels, *self.unet.sample_shape[1:])
+            return (self.latent_channels, *unwrapped(self.unet).sample_shape[1:])
         f = self.vae_scale_factor
         for argument, value, other in (("height", height, "width"), ("width", width, "height")):
             if value is None:
@@ -204,7 +214,7 @@ class StableDiffusionBase(DiffusionPipeline):
             check_whole(argument, value)
             if value % f:
                 raise ValueError(f"{argument} is {value}; allowed are multiples of {f}")
-        return (self.vae.config.latent_channels, height // f, width // f)
+        return (self.latent_channels, height // f, width // f)
 
     def steps_to_skip(self, strength, num_inference_steps):
         """int: how many of the steps are left out, so that the rest starts from a picture noised so much.
@@ -235,9 +245,10 @@ class StableDiffusionBase(DiffusionPipeline):
             x: (K, 3, H, W) in [-1, 1]; or latents already, (K, C, h, w).
             generator: None, one, or a list of K.
         """
-        if x.shape[1] == self.vae.config.latent_channels:
+        if x.shape[1] == self.latent_channels:
             return x
-        return self.vae.encode(x).latent_dist.sample(generator) * self.vae.config.scaling_factor
+        vae = unwrapped(self.vae)
+        return vae.encode(x).latent_dist.sample(generator) * vae.config.scaling_factor
 
     def pictures(self, z_0, output_type):
         """(images, shown): pictures of latents z_0 as `output_type` says, and which the safety checker blacked out."""
@@ -252,7 +263,7 @@ class StableDiffusionBase(DiffusionPipeline):
 
     def shape_of_latent(self, x):
         """(C, h, w) of the latent of a picture x, (..., H, W); of a latent its own."""
-        C, f = self.vae.config.latent_channels, self.vae_scale_factor
+        C, f = self.latent_channels, self.vae_scale_factor
         return tuple(x.shape[1:]) if x.shape[1] == C else (C, x.shape[2] // f, x.shape[3] // f)
 
 

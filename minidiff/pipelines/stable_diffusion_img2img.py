@@ -112,7 +112,7 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionBase):
         check_eta(eta)
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs, also=("prompt_embeds",))
         options = self.step_options(eta=eta, generator=generator)
-        x = pictures(image, self.vae_scale_factor, latent_channels=self.vae.config.latent_channels)
+        x = pictures(image, self.vae_scale_factor, latent_channels=self.latent_channels)
         x = one_for_each(
             x.to(self.device, self.dtype), B, num_images_per_prompt, alike=not isinstance(generator, list | tuple)
         )

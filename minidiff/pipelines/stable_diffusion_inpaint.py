@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import interpolate
 
 from minidiff.config import check_whole
+from minidiff.models.base import unwrapped
 from minidiff.noise import randn
 from minidiff.pipelines.guidance import check_guidance_scale, guided
 from minidiff.pipelines.images import check_sizes_agree, masks, pictures
@@ -156,7 +157,7 @@ class StableDiffusionInpaintPipeline(StableDiffusionBase):
         Raises:
             ValueError: it takes neither these alone nor mask and picture beside them.
         """
-        found = self.unet.config.in_channels
+        found = unwrapped(self.unet).config.in_channels
         if found not in (C, 2 * C + 1):
             raise ValueError(
                 f"the unet takes {found} channels; allowed are {C}, the latents, or {2 * C + 1}, the latents, the mask "
