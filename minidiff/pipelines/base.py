@@ -263,11 +263,7 @@ class DiffusionPipeline:
         Raises:
             ValueError: names the argument, its value and what is allowed; or a component that is absent.
         """
-        for name in required_names(type(self)):
-            if getattr(self, name, self) is None:
-                raise ValueError(
-                    f"{name} is None, and {type(self).__name__} draws nothing without; it can be passed by that name"
-                )
+        self.check_components()
         check_whole("batch_size", batch_size)
         check_one_of("output_type", "np" if output_type == "numpy" else output_type, output_types)
         channels = channels or self.sample_shape[0]
@@ -282,6 +278,14 @@ class DiffusionPipeline:
                 raise ValueError(f"generator is {generator!r}; allowed is None, a torch.Generator, or a list of them")
             if generator is not None:
                 check_device(one, self.device)
+
+    def check_components(self):
+        """Raises ValueError where a component is absent that nothing is drawn without."""
+        for name in required_names(type(self)):
+            if getattr(self, name, self) is None:
+                raise ValueError(
+                    f"{name} is None, and {type(self).__name__} draws nothing without; it can be passed by that name"
+                )
 
     def start_noise(self, shape, generator=None, latents=None):
         """Where the loop begins: `latents` if given, else noise from N(0, I), on the network's device, in its dtype;

@@ -67,7 +67,7 @@ def pictures(image, multiple=1, size=None, latent_channels=None):
             (3, H, W) or (K, 3, H, W), in [0, 1], or, if something in it is negative, in [-1, 1].
         multiple: PIL images are shrunk, arrays and tensors must be, to sides that are multiples of it.
         size: (H, W), which pictures are brought to instead.
-        latent_channels: a tensor of so many channels holds latents, and is returned as it is.
+        latent_channels: a tensor of so many channels, if they are not 3, holds latents, and is returned as it is.
     Raises:
         ValueError: it is none of these, has another shape, or numbers out of range.
     """
@@ -82,7 +82,7 @@ def pictures(image, multiple=1, size=None, latent_channels=None):
             )
         return levels_of(images, height, width) * 2 - 1
     x = as_tensor("image", image, channels=3, also=latent_channels)
-    if x.shape[1] == latent_channels:
+    if x.shape[1] != 3:
         return x
     if not (x.abs() <= 1 + 1e-3).all():  # NaN is not <= anything
         raise ValueError(f"image has numbers from {x.min():.4g} to {x.max():.4g}; allowed are 0 to 1, or -1 to 1")

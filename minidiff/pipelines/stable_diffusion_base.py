@@ -161,6 +161,7 @@ class StableDiffusionBase(DiffusionPipeline):
             ValueError: both, or neither, of a text and its encoding are given; there is not one negative prompt, or one
                 a prompt; the encodings have other shapes than the UNet takes, or than each other.
         """
+        self.check_components()
         if (prompt is None) == (prompt_embeds is None):
             raise ValueError(
                 f"prompt is {prompt!r} and prompt_embeds {'None' if prompt_embeds is None else 'a tensor'}; "
@@ -242,11 +243,9 @@ class StableDiffusionBase(DiffusionPipeline):
         """Latents, (K, C, h, w), as diffusion works on them: a draw of what the autoencoder knows of pictures x.
 
         Args:
-            x: (K, 3, H, W) in [-1, 1]; or latents already, (K, C, h, w).
+            x: (K, 3, H, W) in [-1, 1].
             generator: None, one, or a list of K.
         """
-        if x.shape[1] == self.latent_channels:
-            return x
         vae = unwrapped(self.vae)
         return vae.encode(x).latent_dist.sample(generator) * vae.config.scaling_factor
 
@@ -260,11 +259,6 @@ class StableDiffusionBase(DiffusionPipeline):
             clip_input = self.feature_extractor(seen, return_tensors="pt").pixel_values.to(self.device, self.dtype)
             images, shown = self.safety_checker(clip_input=clip_input, images=images)
         return self.postprocess(images, output_type, centred=False), shown
-
-    def shape_of_latent(self, x):
-        """(C, h, w) of the latent of a picture x, (..., H, W); of a latent its own."""
-        C, f = self.latent_channels, self.vae_scale_factor
-        return tuple(x.shape[1:]) if x.shape[1] == C else (C, x.shape[2] // f, x.shape[3] // f)
 
 
 def one_for_each(values, B, n, alike=True):

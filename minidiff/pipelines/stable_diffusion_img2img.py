@@ -116,17 +116,18 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionBase):
         x = one_for_each(
             x.to(self.device, self.dtype), B, num_images_per_prompt, alike=not isinstance(generator, list | tuple)
         )
-        check_latents(latents, (N, *self.shape_of_latent(x)))
+        is_latent = x.shape[1] != 3
+        shape = (N, *(x.shape[1:] if is_latent else self.latent_shape(x.shape[2], x.shape[3])))
+        check_latents(latents, shape)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
 
         guides = guidance_scale > 1
         texts = (prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
         context = self.context(guides, num_images_per_prompt, *texts)  # (2N, M, d) or (N, M, d)
 
-        z_0 = self.encode_pictures(x, generator)
-        z_0 = z_0.expand(N, -1, -1, -1) if len(z_0) == 1 else z_0  # (N, C, h, w)
+        z_0 = (x if is_latent else self.encode_pictures(x, generator)).expand(shape)  # (N, C, h, w)
         # SDEdit Alg. 2, line 1  \epsilon \sim \mathcal N(0, I)
-        eps = randn(z_0.shape, generator, self.device, self.dtype) if latents is None else latents.to(z_0)
+        eps = randn(shape, generator, self.device, self.dtype) if latents is None else latents.to(z_0)
         noising = copy.copy(self.scheduler)
         noising.skip_steps(max(skipped - 1, 0) if self.noise_to == "one_more" else skipped)
         z_t = noising.add_noise(z_0, eps, noising.timesteps[:1])

@@ -96,7 +96,7 @@ class SigmaScheduler(DiscreteScheduler):
                 f"{self.config.get('use_karras_sigmas')!r}; allowed is one way to choose them"
             )
         t = torch.as_tensor(timesteps, dtype=torch.float64).numpy()
-        whole = not self.whole_timesteps or (t == t.round()).all()
+        whole = not self.whole_timesteps or (t == t.astype(np.int64)).all()
         if t.ndim != 1 or not len(t) or not whole or (np.diff(t) >= 0).any() or t[0] > len(self) - 1 or t[-1] < 0:
             kind = "whole numbers" if self.whole_timesteps else "numbers"
             raise ValueError(

@@ -1,9 +1,6 @@
 """StableDiffusionPipeline: its pictures are those of diffusers."""
 
-import numpy as np
 import pytest
-import torch
-from against import randn, seeded
 from stable_pipelines import SCHEDULERS, both_pipelines, call_of, check_pictures
 
 NAME = "StableDiffusionPipeline"

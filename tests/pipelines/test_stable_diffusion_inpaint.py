@@ -1,9 +1,8 @@
 """StableDiffusionInpaintPipeline: its pictures are those of diffusers, with nine channels and with four."""
 
-import numpy as np
 import pytest
 import torch
-from against import randn, seeded
+from against import seeded
 from stable_pipelines import SCHEDULERS, both_pipelines, call_of, check_pictures, hole, sketch
 
 NAME = "StableDiffusionInpaintPipeline"

@@ -64,6 +64,33 @@ def latent_diffusion(module):
     run(module.LDMTextToImagePipeline, networks | words, prompt=["a", "b"], guidance_scale=3.0)
 
 
+def stable_diffusion_parts():
+    """Components with random weights, and what a call needs beside a picture; words are encoded already."""
+    networks = {"vae": tiny_autoencoder("autoencoder_kl", latent_channels=3), "unet": tiny_conditioned_unet()}
+    words = {"prompt_embeds": rand(2, 5, 6), "negative_prompt_embeds": rand(2, 5, 6)}
+    return networks | {"text_encoder": "not asked", "tokenizer": "not asked"}, words
+
+
+@scenario("minidiff.pipelines.stable_diffusion")
+def stable_diffusion(module):
+    parts, words = stable_diffusion_parts()
+    run(module.StableDiffusionPipeline, parts, **words)
+
+
+@scenario("minidiff.pipelines.stable_diffusion_img2img")
+def stable_diffusion_img2img(module):
+    parts, words = stable_diffusion_parts()
+    run(module.StableDiffusionImg2ImgPipeline, parts, image=rand(2, 3, 32, 40).clamp(-1, 1), **words)
+
+
+@scenario("minidiff.pipelines.stable_diffusion_inpaint")
+def stable_diffusion_inpaint(module):
+    parts, words = stable_diffusion_parts()
+    half = torch.zeros(1, 1, 32, 40)
+    half[..., :24] = 1
+    run(module.StableDiffusionInpaintPipeline, parts, image=rand(2, 3, 32, 40).clamp(-1, 1), mask_image=half, **words)
+
+
 class Tokens(NamedTuple):
     input_ids: torch.Tensor
 
