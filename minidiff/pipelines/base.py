@@ -24,6 +24,7 @@ ALIASES = {
     "UNetUnconditionalModel": "UNet2DModel",
     "LatentDiffusionPipeline": "LDMTextToImagePipeline",
     "CLIPFeatureExtractor": "CLIPImageProcessor",
+    "CLIPImageProcessorPil": "CLIPImageProcessor",
 }
 # Where published files say that classes live. The last two are folders of diffusers, from when some networks lived
 # there.

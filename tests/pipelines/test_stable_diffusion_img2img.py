@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from against import randn, seeded
-from stable_pipelines import SCHEDULERS, both_pipelines, call_of, check_pictures, sketch
+from against import both, error_from_the_middle, randn, seeded
+from stable_pipelines import PUBLISHED, SCHEDULERS, both_pipelines, call_of, check_pictures, sketch
+
+from minidiff import StableDiffusionImg2ImgPipeline
 
 NAME = "StableDiffusionImg2ImgPipeline"
 
@@ -49,3 +51,54 @@ def test_schedulers(scheduler):
     within = 1e-5 if scheduler in ("PNDMScheduler", "DDIMScheduler", "DDPMScheduler") else 1e-4
     for strength in (0.4, 0.75, 1.0):
         check_pictures(pipes, within=within, **call_of(NAME) | {"num_inference_steps": 8, "strength": strength})
+
+
+# -- the ledger
+
+
+def first_sample(pipe, **call):
+    """(t, z_t): when and of what the network is first asked."""
+    seen = []
+    pipe.unet.register_forward_pre_hook(lambda module, arguments: seen.append((int(arguments[1]), arguments[0])))
+    pipe(**call_of(NAME) | {"num_inference_steps": 10, "guidance_scale": 1.0} | call, generator=seeded())
+    return seen[0]
+
+
+def test_one_more_step_of_noise():
+    noise, z_0 = randn(1, 4, 4, 4), randn(1, 4, 4, 4, seed=1)
+    call = {"image": z_0, "latents": noise, "strength": 0.5}
+    ours, theirs = both_pipelines(NAME, "DDIMScheduler", torch.float32)
+    compvis = StableDiffusionImg2ImgPipeline(**ours.components, noise_to="one_more")
+    compvis.set_progress_bar_config(disable=True)
+    for pipe, level in ((ours, 401), (compvis, 501)):
+        t, z_t = first_sample(pipe, **call)
+        assert t == 401
+        torch.testing.assert_close(z_t, pipe.scheduler.add_noise(z_0, noise, torch.tensor([level])))
+    call.pop("latents")
+    t, z_t = first_sample(theirs, **call)
+    noise = torch.randn(1, 4, 4, 4, generator=seeded())
+    assert t == 401
+    torch.testing.assert_close(z_t, theirs.scheduler.add_noise(z_0, noise, torch.tensor([401])))
+    assert first_sample(compvis, strength=1.0)[0] == 901  # there is no level before the first
+
+    for scheduler in both("DDIMScheduler", **{key: value for key, value in PUBLISHED.items() if key[0] != "_"}):
+        errors = [error_from_the_middle(scheduler, noisier=noisier) for noisier in (0, 1)]
+        assert errors == pytest.approx([5.19e-2, 6.41e-2], rel=0.01)
+
+
+def test_every_prompt_keeps_its_image():
+    images = [sketch(), sketch(seed=1)]
+    call = {"prompt": ["a cat", "snow"], "image": images, "num_inference_steps": 6, "strength": 0.2, "eta": 0.0}
+    call |= {"num_images_per_prompt": 2, "output_type": "np"}
+    found = []
+    for pipe in both_pipelines(NAME, "DDIMScheduler"):
+        pictures = pipe(**call, generator=seeded()).images  # so little of the walk that each image can be recognised
+        alone = [pipe(**call | {"prompt": "", "image": image}, generator=seeded()).images[0] for image in images]
+        found.append([int(np.argmin([np.abs(picture - one).mean() for one in alone])) for picture in pictures])
+    assert found == [[0, 0, 1, 1], [0, 1, 0, 1]]
+
+
+@pytest.mark.parametrize("value", ("two_more", None))
+def test_noise_levels_that_are_refused(value):
+    with pytest.raises(ValueError, match=f"noise_to is {value!r}; allowed are 'first_call', 'one_more'"):
+        StableDiffusionImg2ImgPipeline(*[None] * 5, noise_to=value)

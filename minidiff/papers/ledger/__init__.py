@@ -11,7 +11,7 @@ import shutil
 import sys
 
 from minidiff.config import nearest
-from minidiff.papers.ledger import base, ddim, ddpm, latent_diffusion, pndm, sigmas, unet_2d
+from minidiff.papers.ledger import base, ddim, ddpm, latent_diffusion, pndm, sigmas, stable_diffusion, unet_2d
 from minidiff.papers.ledger.mismatch import Mismatch
 
 __all__ = ["ENTRIES", "Mismatch", "entry", "run", "text"]
@@ -24,6 +24,7 @@ ENTRIES = (
     *sigmas.ENTRIES,
     *unet_2d.ENTRIES,
     *latent_diffusion.ENTRIES,
+    *stable_diffusion.ENTRIES,
 )
 
 

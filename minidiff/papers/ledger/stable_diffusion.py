@@ -20,8 +20,8 @@ ENTRIES = (
         ),
         diffusers="did so in its first versions; since 0.8 both times are the same.",
         effect=(
-            "DDIM, the last 25 of 50 steps: noise of std 1.27 instead of 1.17 of the picture's own at the first call; a "
-            "mixture of two Gaussians ends with a relative error of 6.4e-2 instead of 5.2e-2."
+            "DDIM, a mixture of two Gaussians, the last 25 of 50 steps: relative error 6.4e-2 instead of 5.2e-2, "
+            "which is DDIM's own."
         ),
         default="paper",
         switch="StableDiffusionImg2ImgPipeline(**pipe.components, noise_to='one_more')",
@@ -32,10 +32,11 @@ ENTRIES = (
         paper="none.",
         original="CompVis/stable-diffusion, img2img.py, takes one image for all prompts.",
         diffusers=(
-            "Image to image and inpainting repeat a list of images as a whole and each prompt by itself: of two prompts "
-            "and two images, two pictures each, the second picture of the first prompt is made of the second image."
+            "Image to image and inpainting repeat a list of images as a whole, and each prompt by itself: of two "
+            "prompts with an image each, two pictures each, the first prompt's second picture is made of the other's "
+            "image."
         ),
-        effect="Two images, two prompts, num_images_per_prompt=2: 2 of 4 pictures are made of the other prompt's image.",
+        effect="Two prompts, two images, two pictures each: 2 of 4 pictures are made of the other prompt's image.",
         default="every prompt keeps its image",
         switch="",
         test="tests/pipelines/test_stable_diffusion_img2img.py::test_every_prompt_keeps_its_image",
