@@ -7,7 +7,7 @@ import diffusers
 import numpy as np
 import torch
 import transformers
-from against import generators, randn, seeded
+from against import generators, randn
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker as TheirChecker
 from networks import both_networks
 from PIL import Image
@@ -60,12 +60,13 @@ UNET = {
     "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
     "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
 }
+LENGTH = 30  # of a prompt, in tokens
 TEXT = {
     "hidden_size": 12,
     "intermediate_size": 16,
     "num_hidden_layers": 2,
     "num_attention_heads": 2,
-    "max_position_embeddings": 14,
+    "max_position_embeddings": LENGTH,
 }
 VISION = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
 VISION |= {"image_size": 8, "patch_size": 4}
@@ -80,8 +81,8 @@ def vocabulary():
 
 @functools.cache
 def tokenizer():
-    """CLIP's, for fourteen tokens: letters, and two words."""
-    return transformers.CLIPTokenizer(vocab=vocabulary(), merges=MERGES, model_max_length=14)
+    """CLIP's, for few tokens: letters, and two words."""
+    return transformers.CLIPTokenizer(vocab=vocabulary(), merges=MERGES, model_max_length=LENGTH)
 
 
 def write_tokenizer(folder):
@@ -89,7 +90,7 @@ def write_tokenizer(folder):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(json.dumps(vocabulary()))
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *map(" ".join, MERGES)]) + "\n")
-    config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": 14, "pad_token": "<|endoftext|>"}
+    config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": LENGTH, "pad_token": "<|endoftext|>"}
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
 
 
@@ -196,4 +197,21 @@ def counted(pipe):
     return calls
 
 
-__all__ = ["seeded"]
+def published(folder, channels=4):
+    """A folder as Stable Diffusion 1.5 was published: names of classes of its time, vocabulary and merges."""
+    name = NAMES[2] if channels == 9 else NAMES[0]
+    scheduler = minidiff.PNDMScheduler.from_config(PUBLISHED)
+    pipe = getattr(minidiff, name)(scheduler=scheduler, **components(channels, checker=True)[0])
+    pipe.save_pretrained(folder)
+    (folder / "README.md").write_text("A picture of nothing.")
+    for file in (folder / "tokenizer").iterdir():
+        file.unlink()
+    write_tokenizer(folder / "tokenizer")
+    index = json.loads((folder / "model_index.json").read_text())
+    index |= {"feature_extractor": ["transformers", "CLIPFeatureExtractor"], "requires_safety_checker": True}
+    index["image_encoder"] = [None, None]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    preprocessor = json.loads((folder / "feature_extractor" / "preprocessor_config.json").read_text())
+    preprocessor.pop("image_processor_type")
+    preprocessor |= {"feature_extractor_type": "CLIPFeatureExtractor", "size": 8, "crop_size": 8}
+    (folder / "feature_extractor" / "preprocessor_config.json").write_text(json.dumps(preprocessor))

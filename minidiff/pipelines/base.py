@@ -297,10 +297,7 @@ class DiffusionPipeline:
         """
         if latents is None:
             latents = randn(shape, generator, self.device, self.dtype)
-        if not isinstance(latents, torch.Tensor) or latents.shape != tuple(shape) or not latents.is_floating_point():
-            tensor = isinstance(latents, torch.Tensor)
-            what = f"{latents.dtype} of shape {tuple(latents.shape)}" if tensor else repr(latents)
-            raise ValueError(f"latents is {what}; allowed is a floating-point tensor of shape {tuple(shape)}")
+        check_latents(latents, shape)
         return latents.to(self.device, self.dtype) * self.scheduler.init_noise_sigma
 
     def step_options(self, **wanted):
@@ -430,6 +427,14 @@ def described(component):
 def library(component):
     """str: where model_index.json says that the class of a component lives."""
     return getattr(component, "library", type(component).__module__.split(".")[0])
+
+
+def check_latents(latents, shape):
+    """Raises ValueError where given noise has another shape, or holds whole numbers."""
+    if not isinstance(latents, torch.Tensor) or latents.shape != tuple(shape) or not latents.is_floating_point():
+        tensor = isinstance(latents, torch.Tensor)
+        what = f"{latents.dtype} of shape {tuple(latents.shape)}" if tensor else repr(latents)
+        raise ValueError(f"latents is {what}; allowed is a floating-point tensor of shape {tuple(shape)}")
 
 
 def refuse_broken(x):

@@ -277,12 +277,6 @@ def one_for_each(values, B, n, alike=True):
     return values.repeat_interleave(n, dim=0)
 
 
-def check_latents(latents, shape):
-    if latents is not None and (not isinstance(latents, torch.Tensor) or latents.shape != shape):
-        what = f"of shape {tuple(latents.shape)}" if isinstance(latents, torch.Tensor) else repr(latents)
-        raise ValueError(f"latents is {what}; allowed is a tensor of shape {shape}")
-
-
 def result(images, shown, return_dict):
     """What a call returns; the tuple has two members in any case."""
     return StableDiffusionPipelineOutput(images, shown) if return_dict else (images, shown)

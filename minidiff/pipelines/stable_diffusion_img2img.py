@@ -13,13 +13,13 @@ import torch
 
 from minidiff.config import check_one_of, check_whole
 from minidiff.noise import randn
+from minidiff.pipelines.base import check_latents
 from minidiff.pipelines.guidance import check_guidance_scale, guided
 from minidiff.pipelines.images import pictures
 from minidiff.pipelines.stable_diffusion_base import (
     ADAPTERS,
     LEFT_OUT_OF_CALLS,
     StableDiffusionBase,
-    check_latents,
     one_for_each,
     result,
 )
@@ -118,7 +118,8 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionBase):
         )
         is_latent = x.shape[1] != 3
         shape = (N, *(x.shape[1:] if is_latent else self.latent_shape(x.shape[2], x.shape[3])))
-        check_latents(latents, shape)
+        if latents is not None:
+            check_latents(latents, shape)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
 
         guides = guidance_scale > 1

@@ -16,12 +16,12 @@ from torch.nn.functional import interpolate
 from minidiff.config import check_whole
 from minidiff.models.base import unwrapped
 from minidiff.noise import randn
+from minidiff.pipelines.base import check_latents
 from minidiff.pipelines.guidance import check_guidance_scale, guided
 from minidiff.pipelines.images import check_sizes_agree, masks, pictures
 from minidiff.pipelines.stable_diffusion_base import (
     LEFT_OUT_OF_CALLS,
     StableDiffusionBase,
-    check_latents,
     one_for_each,
     result,
 )
@@ -104,7 +104,8 @@ class StableDiffusionInpaintPipeline(StableDiffusionBase):
         skipped = self.steps_to_skip(strength, num_inference_steps)
         check_guidance_scale(guidance_scale)
         check_eta(eta)
-        check_latents(latents, (N, C, h, w))
+        if latents is not None:
+            check_latents(latents, (N, C, h, w))
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs, also=("prompt_embeds",))
         options = self.step_options(eta=eta, generator=generator)
         size = (h * self.vae_scale_factor, w * self.vae_scale_factor)
