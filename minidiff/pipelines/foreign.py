@@ -35,11 +35,16 @@ class Foreign:
 
     def read_weights(self, repository, names, torch_dtype=None):
         """The component itself."""
-        import transformers
+        folder = (repository.root / names[0]).parent
+        return transformers_class(self.name).from_pretrained(folder, local_files_only=True)
 
-        folder, name = (repository.root / names[0]).parent, WITH_PILLOW.get(self.name)
-        name = name if hasattr(transformers, name or "") else self.name
-        return getattr(transformers, name).from_pretrained(folder, local_files_only=True)
+
+def transformers_class(name):
+    """The class of transformers that published files call so."""
+    import transformers
+
+    pillow = WITH_PILLOW.get(name, "")
+    return getattr(transformers, pillow if hasattr(transformers, pillow) else name)
 
 
 def published_name(component):

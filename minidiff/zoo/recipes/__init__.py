@@ -9,6 +9,9 @@ NAMES = (
     "storybook-ldm",
     "storybook-ldm-sr",
     "storybook-ldm-text",
+    "storybook-clip",
+    "storybook-sd",
+    "storybook-sd-inpaint",
     "storybook-vq",
 )
 
