@@ -4,12 +4,12 @@ from importlib import import_module
 
 NAMES = (
     "evaluator",
+    "storybook-clip",
     "storybook-ddpm",
     "storybook-kl",
     "storybook-ldm",
     "storybook-ldm-sr",
     "storybook-ldm-text",
-    "storybook-clip",
     "storybook-sd",
     "storybook-sd-inpaint",
     "storybook-vq",

@@ -1,8 +1,8 @@
 r"""storybook-clip: a text and a vision model for the drawn world, trained together, for storybook-sd.
 
 Learning Transferable Visual Models From Natural Language Supervision. Radford et al., ICML 2021, arXiv:2103.00020,
-section 2.3 and figure 3: of all captions of a batch, each drawing shall find its own, and each caption its drawing. Here
-several drawings of a batch can have the same caption; all of them count as its own.
+section 2.3 and figure 3: of all captions of a batch, each drawing shall find its own, and each caption its drawing.
+Here several drawings of a batch can have the same caption; all of them count as its own.
 
 The text model conditions storybook-sd, frozen, as in Stable Diffusion. The vision model is its safety checker's, which
 blacks out one concept of this world: the red mushroom, a fly agaric, which is poisonous.

@@ -31,6 +31,7 @@ class Recipe(storybook_sd.Recipe):
         source = here if here.is_dir() else zoo.path("storybook-sd") / "unet"
         return widened(UNet2DConditionModel.from_pretrained(source), super().network()).train()
 
+    @torch.no_grad()
     def data(self):
         pixels, shown = latents.drawings(self.drawings, self.seed)
         vae = self.parts()["vae"]
