@@ -24,6 +24,27 @@ start here:
 """
 
 
+SCHEDULERS = {
+    "ddpm": "DDPMScheduler",
+    "ddim": "DDIMScheduler",
+    "pndm": "PNDMScheduler",
+    "lms": "LMSDiscreteScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "euler_ancestral": "EulerAncestralDiscreteScheduler",
+    "heun": "HeunDiscreteScheduler",
+    "dpm_solver": "DPMSolverMultistepScheduler",
+}
+OPTIONS = {  # of `generate` -> the argument of a pipeline's call that it needs
+    "prompt": "prompt",
+    "negative": "negative_prompt",
+    "scale": "guidance_scale",
+    "image": "image",
+    "mask": "mask_image",
+    "strength": "strength",
+    "scheduler": "prompt",  # those that take one run with every scheduler
+}
+
+
 class Parser(argparse.ArgumentParser):
     def __init__(self, **options):
         super().__init__(allow_abbrev=False, **options)  # half an option is a misspelt one
@@ -86,8 +107,15 @@ def parser():
     add_seed(sub)
     sub.add_argument("--batch", type=positive, default=1, metavar="B", help="how many pictures (default %(default)s)")
     sub.add_argument("--prompt", metavar="TEXT", help='what to draw, such as "a yellow cat in the snow"')
+    sub.add_argument("--negative", metavar="TEXT", help="what to lead away from")
+    sub.add_argument("--scale", type=float, metavar="S", help="how strongly the prompt guides; 1 is no guidance")
     sub.add_argument(
         "--image", type=Path, metavar="FILE", help="the picture to begin with; a drawing of ours if absent"
+    )
+    sub.add_argument("--mask", type=Path, metavar="FILE", help="white where the picture shall be drawn anew")
+    sub.add_argument("--strength", type=float, metavar="S", help="how much of the walk is made, from 0 to 1")
+    sub.add_argument(
+        "--scheduler", choices=SCHEDULERS, metavar="NAME", help=f"another sampler: {', '.join(SCHEDULERS)}"
     )
     sub.add_argument("--weights", metavar="WHERE", help="a name in the zoo, a folder, or a Hub id")
     add_device(sub)
@@ -179,16 +207,20 @@ def pipeline_of(name):
     return getattr(minidiff, CATALOGUE[name].pipeline)
 
 
-def draw(name, weights, device, seed, batch, call):
-    """(PIL images, seconds): the time is the sampler's alone, without loading."""
+def draw(name, weights, device, seed, batch, call, scheduler=None):
+    """(PIL images, seconds, the call): the time is the sampler's alone, without loading."""
     import torch
 
+    import minidiff
+
     pipe = load(name, weights, device)
+    if scheduler is not None:
+        pipe.scheduler = getattr(minidiff, SCHEDULERS[scheduler]).from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(desc=f"{name:>6}", leave=True)
     started = time.perf_counter()
     call = for_batch(pipe, batch, call)
     images = pipe(generator=torch.Generator().manual_seed(seed), **call).images
-    return images, time.perf_counter() - started
+    return images, time.perf_counter() - started, call
 
 
 def takes(pipe, argument):
@@ -203,11 +235,43 @@ def for_batch(pipe, batch, call):
     drawings of so many pixels.
     """
     if takes(pipe, "prompt"):
-        prompts = call["prompt"] if isinstance(call["prompt"], tuple) else (call["prompt"],)
-        return call | {"prompt": [prompts[k % len(prompts)] for k in range(batch)]}
+        pictures = pictures_for(pipe, batch, call) if takes(pipe, "image") else {}
+        prompts = call.get("prompt", pictures.pop("captions", None))
+        prompts = prompts if isinstance(prompts, list | tuple) else (prompts,)
+        return call | {"prompt": [prompts[k % len(prompts)] for k in range(batch)]} | pictures
     if takes(pipe, "image"):
         return call | small_pictures(call.get("image"), pipe.unet.config.sample_size, pipe.vqvae.factor, batch)
     return call | {"batch_size": batch}
+
+
+def pictures_for(pipe, batch, call):
+    """What image to image and inpainting are called with: the middle squares of files, or sketches and drawings.
+
+    Raises:
+        ValueError: of a picture and its mask only one is a file, or they differ in size.
+    """
+    from PIL import Image, ImageOps
+
+    from minidiff.zoo import sketches
+
+    size = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    names = [name for name in ("image", "mask_image") if takes(pipe, name)]
+    given = [name for name in names if name in call]
+    if not given and "mask_image" not in names:
+        made = [sketches.sketch(k, size) for k in range(batch)]
+        return {"image": [one.image for one in made], "captions": [one.caption for one in made]}
+    if not given:
+        made = [sketches.with_hole(k, size, time="day", mountains=False) for k in range(batch)]
+        return {"image": [one.image for one in made], "mask_image": [one.mask for one in made]}
+    if given != names:
+        raise ValueError(f"--image and --mask belong together, and only --{given[0].partition('_')[0]} is there")
+    opened = [Image.open(call[name]) for name in names]
+    if len({image.size for image in opened}) > 1:
+        (w, h), (w_mask, h_mask) = (image.size for image in opened)
+        raise ValueError(
+            f"--mask is {w_mask} x {h_mask} and --image {w} x {h}; allowed are masks as large as the image"
+        )
+    return {name: ImageOps.fit(image, (size, size)) for name, image in zip(names, opened)}
 
 
 def small_pictures(file, size, factor, batch):
@@ -231,8 +295,10 @@ def tour(arguments):
 
     device, sheets = chosen_device(arguments.device), []
     for name, entry in CATALOGUE.items():
-        images, seconds = draw(name, None, device, arguments.seed, 16, entry.call)
+        images, seconds, call = draw(name, None, device, arguments.seed, 16, entry.call)
         steps = f"{entry.call['num_inference_steps']} steps, {len(images)} pictures, {seconds:.1f} s"
+        if "mask_image" in call:  # before, mask, after, a row each
+            images = [*call["image"][:8], *call["mask_image"][:8], *images[:8]]
         sheets.append((f"{name.upper()}: {entry.task}", steps, sheet(images)))
     stack(sheets).save(arguments.out)
     for caption, remark, _ in sheets:
@@ -246,15 +312,16 @@ def generate(arguments):
     call = dict(CATALOGUE[arguments.pipeline].call)
     if arguments.steps:
         call["num_inference_steps"] = arguments.steps
-    for argument in ("prompt", "image"):
-        value = getattr(arguments, argument)
+    for option, argument in OPTIONS.items():
+        value = getattr(arguments, option)
         if value is not None and not takes(pipeline_of(arguments.pipeline), argument):
-            raise ValueError(f"--{argument} is {str(value)!r}, but {arguments.pipeline} takes no {argument}")
-        if value is not None:
+            raise ValueError(f"--{option} is {str(value)!r}, but {arguments.pipeline} takes no {option}")
+        if value is not None and option != "scheduler":
             call[argument] = value
     device = chosen_device(arguments.device)
     out = arguments.out or picture_file(f"minidiff-{arguments.pipeline}-{arguments.seed}.png")
-    images, seconds = draw(arguments.pipeline, arguments.weights, device, arguments.seed, arguments.batch, call)
+    where = (arguments.weights, device, arguments.seed, arguments.batch)
+    images, seconds, _ = draw(arguments.pipeline, *where, call, arguments.scheduler)
     (images[0] if len(images) == 1 else sheet(images, size=max(images[0].size))).save(out)
     many = "1 picture" if len(images) == 1 else f"{len(images)} pictures"
     print(f"{out}: {many} of {images[0].width}x{images[0].height}, {seconds:.1f} s")

@@ -84,5 +84,42 @@ PIPELINES = {
         "storybook-ldm-sr",
         {"num_inference_steps": 50},
     ),
+    "stable_diffusion": Entry(
+        "StableDiffusionPipeline",
+        "Rombach et al. 2022, arXiv:2112.10752",
+        "text to picture, with CLIP's words",
+        None,
+        "storybook-sd",
+        {
+            "prompt": (
+                "a yellow cat in the snow",
+                "a red house in front of mountains at sunset",
+                "a blue star at night",
+                "a green boat on a sunny day",
+            ),
+            "guidance_scale": 4.0,
+            "num_inference_steps": 20,
+        },
+    ),
+    "stable_diffusion_img2img": Entry(
+        "StableDiffusionImg2ImgPipeline",
+        "Meng et al. 2021, arXiv:2108.01073",
+        "a sketch to a picture, in its layout",
+        None,
+        "storybook-sd",
+        {"strength": 0.8, "guidance_scale": 4.0, "num_inference_steps": 25},
+    ),
+    "stable_diffusion_inpaint": Entry(
+        "StableDiffusionInpaintPipeline",
+        "Rombach et al. 2022, arXiv:2112.10752",
+        "a part of a picture drawn anew",
+        None,
+        "storybook-sd-inpaint",
+        {
+            "prompt": ("a yellow cat on a sunny day", "a red house on a sunny day", "a purple mushroom on a sunny day"),
+            "guidance_scale": 4.0,
+            "num_inference_steps": 20,
+        },
+    ),
 }
 CATALOGUE = {name: entry for name, entry in PIPELINES.items() if entry.weights in zoo.names()}  # what runs here
