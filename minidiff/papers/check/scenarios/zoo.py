@@ -29,6 +29,18 @@ def storybook_kl(module):
     module.Recipe().loss(network, (pictures,), torch.Generator().manual_seed(0), step=0)
 
 
+@scenario("minidiff.zoo.recipes.storybook_clip")
+def storybook_clip(module):
+    class Seen(torch.nn.Module):
+        """What both models would say."""
+
+        logit_scale = torch.tensor(0.7)
+        pictures, texts = lambda self, x: rand(2, 5), lambda self, ids: rand(2, 5)
+
+    pixels = torch.zeros(2, 3, 64, 64, dtype=torch.uint8)
+    module.Recipe().loss(Seen(), (pixels, torch.tensor([3, 7])), torch.Generator().manual_seed(0), step=0)
+
+
 @scenario("minidiff.zoo.evaluator")
 def evaluator(module):
     (m, C), (m_w, C_w) = (module.mean_and_covariance(rand(7, 4) * scale) for scale in (1, 2))
