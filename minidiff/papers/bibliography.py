@@ -52,7 +52,9 @@ BIBLIOGRAPHY = {
         "2211.01095",
     ),
     "LMS": Paper("k-diffusion, sample_lms", "Crowson", 2022, source="github.com/crowsonkb/k-diffusion"),
-    "k-diffusion": Paper("k-diffusion, get_ancestral_step", "Crowson", 2022, source="github.com/crowsonkb/k-diffusion"),
+    "k-diffusion": Paper(
+        "k-diffusion, get_ancestral_step and get_sigmas", "Crowson", 2022, source="github.com/crowsonkb/k-diffusion"
+    ),
     "diffusers": Paper(
         "Diffusers: State-of-the-art diffusion models",
         "von Platen et al.",

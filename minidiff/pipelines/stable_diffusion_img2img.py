@@ -127,7 +127,7 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionBase):
         context = self.context(guides, num_images_per_prompt, *texts)  # (2N, M, d) or (N, M, d)
 
         z_0 = (x if is_latent else self.encode_pictures(x, generator)).expand(shape)  # (N, C, h, w)
-        # SDEdit Alg. 2, line 1  \epsilon \sim \mathcal N(0, I)
+        # SDEdit Alg. 1  \epsilon \sim \mathcal N(0, I)
         eps = randn(shape, generator, self.device, self.dtype) if latents is None else latents.to(z_0)
         noising = copy.copy(self.scheduler)
         noising.skip_steps(max(skipped - 1, 0) if self.noise_to == "one_more" else skipped)

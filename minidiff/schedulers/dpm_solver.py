@@ -127,16 +127,16 @@ class DPMSolverMultistepScheduler(SigmaScheduler):
     def level(self, i):
         r"""(\alpha_i, s_i): how much of the picture, and of the noise, is in the sample at call i."""
         sigma_i = self.sigma[i]
-        # DPM-Solver++ §2.1  \alpha_i = \frac{1}{\sqrt{1 + \sigma_i^2}}
+        # DPM-Solver++ §2  \alpha_i = \frac{1}{\sqrt{1 + \sigma_i^2}}
         alpha_i = 1 / (1 + sigma_i**2) ** 0.5
-        # DPM-Solver++ §2.1  s_i = \alpha_i \sigma_i
+        # DPM-Solver++ §2  s_i = \alpha_i \sigma_i
         s_i = alpha_i * sigma_i
         return alpha_i, s_i
 
     def lamda(self, i):
         r"""\lambda_i: half the logarithm of the signal-to-noise ratio at call i."""
         alpha_i, s_i = self.level(i)
-        # DPM-Solver++ §2.1  \lambda_i = \log\left(\frac{\alpha_i}{s_i}\right)
+        # DPM-Solver++ §2  \lambda_i = \log\left(\frac{\alpha_i}{s_i}\right)
         lamda_i = torch.log(alpha_i / s_i)
         return lamda_i
 

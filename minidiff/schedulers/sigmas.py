@@ -62,7 +62,7 @@ class SigmaScheduler(DiscreteScheduler):
         if self.config.timestep_spacing != "linspace":
             return t
         N, T = num_inference_steps, len(self)
-        # Spacing Table 2  t_k = \frac{(N - 1 - k) (T - 1)}{N - 1}
+        # k-diffusion  t_k = \frac{(N - 1 - k) (T - 1)}{N - 1}
         t = np.linspace(0, T - 1, N)[::-1]
         return t
 
@@ -107,7 +107,7 @@ class SigmaScheduler(DiscreteScheduler):
     def karras_sigmas(self, N, sigma_min, sigma_max):
         """N levels from `sigma_max` to `sigma_min`, most of them near the picture."""
         i, rho = np.arange(N), RHO
-        # EDM (5)  \sigma_i = \left(\sigma_{max}^{\frac{1}{\rho}} + \frac{i}{\max(N - 1, 1)} \left(
+        # EDM (5), guarded  \sigma_i = \left(\sigma_{max}^{\frac{1}{\rho}} + \frac{i}{\max(N - 1, 1)} \left(
         #          \sigma_{min}^{\frac{1}{\rho}} - \sigma_{max}^{\frac{1}{\rho}}\right)\right)^\rho
         sigma_i = (
             sigma_max ** (1 / rho) + i / max(N - 1, 1) * (sigma_min ** (1 / rho) - sigma_max ** (1 / rho))
@@ -176,7 +176,7 @@ class SigmaScheduler(DiscreteScheduler):
         """
         if self.config.prediction_type == "epsilon":
             eps_theta = model_output
-            # EDM §2  \hat x_0 = x_i - \sigma_i \epsilon_\theta
+            # EDM Alg. 1, line 4, rearranged  \hat x_0 = x_i - \sigma_i \epsilon_\theta
             x_0_hat = x_i - sigma_i * eps_theta
         elif self.config.prediction_type == "sample":
             x_0_hat = model_output
@@ -184,9 +184,10 @@ class SigmaScheduler(DiscreteScheduler):
             eps_theta = (x_i - x_0_hat) / sigma_i
         else:
             v = model_output
-            # PD §4  \hat x_0 = \frac{x_i}{\sigma_i^2 + 1} - \frac{\sigma_i}{\sqrt{\sigma_i^2 + 1}} v
+            # PD §4, rearranged  \hat x_0 = \frac{x_i}{\sigma_i^2 + 1} - \frac{\sigma_i}{\sqrt{\sigma_i^2 + 1}} v
             x_0_hat = x_i / (sigma_i**2 + 1) - sigma_i / (sigma_i**2 + 1) ** 0.5 * v
-            # PD app. D  \epsilon_\theta = \frac{\sigma_i}{\sigma_i^2 + 1} x_i + \frac{v}{\sqrt{\sigma_i^2 + 1}}
+            # PD app. D, rearranged  \epsilon_\theta = \frac{\sigma_i}{\sigma_i^2 + 1} x_i
+            #            + \frac{v}{\sqrt{\sigma_i^2 + 1}}
             eps_theta = sigma_i / (sigma_i**2 + 1) * x_i + v / (sigma_i**2 + 1) ** 0.5
         return x_0_hat, eps_theta
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 from against import error_from_the_middle, randn, seeded
-from stable_pipelines import SCHEDULERS, both_pipelines, call_of, check_pictures, sketch
+from stable_pipelines import PUBLISHED, SCHEDULERS, both_pipelines, call_of, check_pictures, counted, sketch
 
-from minidiff import StableDiffusionImg2ImgPipeline
+from minidiff import PNDMScheduler, StableDiffusionImg2ImgPipeline
 
 NAME = "StableDiffusionImg2ImgPipeline"
 
@@ -51,6 +51,17 @@ def test_schedulers(scheduler):
     within = 1e-5 if scheduler in ("PNDMScheduler", "DDIMScheduler", "DDPMScheduler") else 1e-4
     for strength in (0.4, 0.75, 1.0):
         check_pictures(pipes, within=within, **call_of(NAME) | {"num_inference_steps": 8, "strength": strength})
+
+
+@pytest.mark.parametrize("strength", (0.1, 0.2, 0.5, 0.75, 1.0))
+def test_the_rest_of_a_walk_with_pndm(strength):
+    """A walk of its own, whose first step is made twice, at every strength; diffusers tells the network other times."""
+    pipe, _ = both_pipelines(NAME, "PNDMScheduler", torch.float32)
+    pipe.scheduler = PNDMScheduler.from_config(PUBLISHED)
+    calls = counted(pipe)
+    pipe(**call_of(NAME) | {"num_inference_steps": 10, "strength": strength})
+    left = list(range(901, 0, -100))[10 - int(10 * strength) :]
+    assert calls == [*left[:2], *left[1:]]
 
 
 # -- the ledger
