@@ -57,7 +57,6 @@ class StableDiffusionSafetyChecker(Model):
         header = {"architectures": [type(self).__name__], "model_type": "clip"}
         return header | dict(sorted(self.config.handed_on().items()))
 
-    @torch.no_grad()
     def forward(self, clip_input, images):
         """Black pictures for those that show a concept, with a warning.
 
@@ -67,7 +66,8 @@ class StableDiffusionSafetyChecker(Model):
         Returns:
             (images, shown): the pictures, and a list of B bools.
         """
-        shown = self.shown(self.visual_projection(self.vision_model(clip_input).pooler_output))
+        with torch.no_grad():
+            shown = self.shown(self.visual_projection(self.vision_model(clip_input).pooler_output))
         if any(shown):
             warnings.warn(
                 f"the safety checker found one of its concepts in {sum(shown)} of {len(shown)} pictures; "

@@ -92,7 +92,6 @@ class StableDiffusionBase(DiffusionPipeline):
     # -- prompts
 
     @leaving_out(lora_scale=ADAPTERS, clip_skip=LEFT_OUT_OF_CALLS["clip_skip"])
-    @torch.no_grad()
     def encode_prompt(
         self,
         prompt,
@@ -238,7 +237,6 @@ class StableDiffusionBase(DiffusionPipeline):
 
     # -- pictures
 
-    @torch.no_grad()
     def encode_pictures(self, x, generator):
         """Latents, (K, C, h, w), as diffusion works on them: a draw of what the autoencoder knows of pictures x.
 

@@ -1,6 +1,8 @@
 """StableDiffusionPipeline: its pictures are those of diffusers."""
 
 import pytest
+import torch
+from against import randn
 from stable_pipelines import SCHEDULERS, both_pipelines, call_of, check_pictures
 
 NAME = "StableDiffusionPipeline"
@@ -46,3 +48,14 @@ def test_schedulers(scheduler):
     within = 1e-5 if scheduler in ("PNDMScheduler", "DDIMScheduler", "DDPMScheduler") else 1e-4
     check_pictures(pipes, within=within, **call_of(NAME), num_inference_steps=6)
     check_pictures(pipes, "list", within, prompt=["a cat", "snow"], num_inference_steps=4, eta=0.5, guidance_scale=2)
+
+
+def test_gradients_reach_the_noise_and_the_words():
+    """Through the loop itself, under guidance; the safety checker looks on."""
+    pipe = both_pipelines(NAME, "DDIMScheduler", torch.float32, checker=True)[0]
+    noise = randn(1, 4, 4, 4).requires_grad_()
+    words = pipe.encode_prompt("a cat", do_classifier_free_guidance=False)[0].detach().requires_grad_()
+    loop = type(pipe).__call__.__wrapped__
+    images = loop(pipe, prompt_embeds=words, latents=noise, num_inference_steps=2, output_type="pt").images
+    images.mean().backward()
+    assert noise.grad.abs().max() > 0 and words.grad.abs().max() > 0
