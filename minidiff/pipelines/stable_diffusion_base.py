@@ -253,7 +253,7 @@ class StableDiffusionBase(DiffusionPipeline):
             return z_0, None
         images, shown = self.postprocess(decoded(self.vae, z_0), "pt"), None
         if self.safety_checker is not None:
-            seen = pil_images(images.cpu().permute(0, 2, 3, 1).float().numpy())
+            seen = pil_images(images.detach().cpu().permute(0, 2, 3, 1).float().numpy())
             clip_input = self.feature_extractor(seen, return_tensors="pt").pixel_values.to(self.device, self.dtype)
             images, shown = self.safety_checker(clip_input=clip_input, images=images)
         return self.postprocess(images, output_type, centred=False), shown
