@@ -11,12 +11,12 @@ import shutil
 import sys
 
 from minidiff.config import nearest
-from minidiff.papers.ledger import base, ddim, ddpm, pndm, unet_2d
+from minidiff.papers.ledger import base, dance_diffusion, ddim, ddpm, pndm, unet_2d
 from minidiff.papers.ledger.mismatch import Mismatch
 
 __all__ = ["ENTRIES", "Mismatch", "entry", "run", "text"]
 
-ENTRIES = (*base.ENTRIES, *ddpm.ENTRIES, *ddim.ENTRIES, *pndm.ENTRIES, *unet_2d.ENTRIES)
+ENTRIES = (*base.ENTRIES, *ddpm.ENTRIES, *ddim.ENTRIES, *pndm.ENTRIES, *dance_diffusion.ENTRIES, *unet_2d.ENTRIES)
 
 
 def entry(name):

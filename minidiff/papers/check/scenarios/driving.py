@@ -57,6 +57,15 @@ def tiny_unet(**options):
     return unet_class(down_block_types=down, up_block_types=up, **sizes | options)
 
 
+def tiny_unet_1d(**options):
+    """A UNet of two levels for waves of three channels, with random weights."""
+    unet_class = importlib.import_module("minidiff.models.unet_1d").UNet1DModel
+    down, up = ("DownBlock1DNoSkip", "AttnDownBlock1D"), ("UpBlock1D", "UpBlock1DNoSkip")
+    sizes = {"sample_size": 16, "sample_rate": 10, "extra_in_channels": 6, "block_out_channels": (4, 64)}
+    blocks = {"down_block_types": down, "up_block_types": up}
+    return unet_class(in_channels=3, out_channels=3, **sizes | blocks | options)
+
+
 def sample(pipeline_class, **options):
     """Draw two pictures of random weights."""
     scheduler = importlib.import_module("minidiff.schedulers.ddpm").DDPMScheduler(**BETAS)

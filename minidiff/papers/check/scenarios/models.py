@@ -2,7 +2,7 @@
 
 import torch
 
-from minidiff.papers.check.scenarios.driving import picture, rand, scenario, tiny_unet
+from minidiff.papers.check.scenarios.driving import picture, rand, scenario, tiny_unet, tiny_unet_1d
 
 
 @scenario("minidiff.models.resnet")
@@ -30,3 +30,9 @@ def unet_2d(module):
         {"mid_block_scale_factor": 2**0.5, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1},
     ):
         tiny_unet(**options)(picture(), torch.tensor([3, 9]))
+
+
+@scenario("minidiff.models.unet_1d")
+def unet_1d(module):
+    for flip_sin_to_cos in (True, False):
+        tiny_unet_1d(flip_sin_to_cos=flip_sin_to_cos)(rand(2, 3, 16), torch.tensor([0.3, 0.9]))
