@@ -1,10 +1,10 @@
 r"""The UNet of Dance Diffusion, which draws sound: a wave of so many numbers a second, in one or two channels.
 
 Dance Diffusion. Evans, Harmonai, 2022, https://github.com/Harmonai-org/sample-generator; there is no paper. The network
-grew out of Crowson's v-diffusion (2021, https://github.com/crowsonkb/v-diffusion-pytorch). It halves the length level by
-level until a whole second is a few positions wide, where attention can see all of it, and doubles it again beside what
-was there on the way down. Where the UNet of DDPM tells every residual block the time, this one lays it beside the wave,
-as channels that are constant along it.
+grew out of Crowson's v-diffusion, 2021, https://github.com/crowsonkb/v-diffusion-pytorch. It halves the length level
+by level until a whole second is a few positions wide, where attention can see all of it, and doubles it again beside
+what was there on the way down. Where the UNet of DDPM tells every residual block the time, this one lays it beside the
+wave, as channels that are constant along it.
 
 Letters: t is from 0, sound, to 1, noise. Weights have the names of the published ones (`query`, `proj_attn`).
 """
@@ -16,9 +16,10 @@ import torch
 from torch import nn
 from torch.nn.functional import conv1d, conv_transpose1d, gelu, pad, scaled_dot_product_attention
 
-from minidiff.config import Config, check_whole, configured
+from minidiff.config import check_whole, configured
 from minidiff.models.attention import NoAttention
 from minidiff.models.base import Model, rename_modules
+from minidiff.models.embeddings import one_for_each
 from minidiff.models.unet_2d import check_levels
 from minidiff.outputs import Output
 
@@ -26,7 +27,7 @@ HEAD_CHANNELS = 32  # channels of one attention head; a few more where 32 does n
 SHORTEST = 3  # positions in the middle, since two are mirrored at either end
 
 
-@dataclass
+@dataclass(eq=False)
 class UNet1DOutput(Output):
     """`sample`: (B, out_channels, L), what the network was trained to predict; for Dance Diffusion the velocity v."""
 
@@ -92,8 +93,7 @@ class UNet1DModel(Model):
             check_levels(argument, self.config[argument])
         check_blocks(down_block_types, up_block_types, block_out_channels)
         check_time_channels(extra_in_channels, time_embedding_dim)
-        config = dict(self.config, time_embedding_dim=extra_in_channels)  # what a file shall say to diffusers
-        self.__dict__["config"] = Config(config, self.config.given)
+        self.register_to_config(time_embedding_dim=extra_in_channels)  # what a file must say to diffusers
 
         C = block_out_channels  # C[0] is the finest level's
         self.time_proj = FourierFeatures(extra_in_channels // 2, flip_sin_to_cos)
@@ -113,33 +113,25 @@ class UNet1DModel(Model):
         """(C, L) of one wave, as the network was trained."""
         return (self.config.in_channels, self.config.sample_size)
 
-    @property
-    def length_multiple(self):
-        """int: what lengths must be multiples of, since the wave is halved so often on its way to the middle."""
-        return 2 ** len(self.down_blocks)
-
-    @property
-    def shortest_length(self):
-        """int: of a wave, in samples."""
-        return SHORTEST * self.length_multiple
-
     def forward(self, sample, timestep, return_dict=True):
         """Predicts from x_t and t.
 
         Args:
-            sample: x_t, (B, in_channels, L); L a multiple of `length_multiple`, at least `shortest_length`.
+            sample: x_t, (B, in_channels, L); L a multiple of 2 to the number of levels, at
+                least the threefold.
             timestep: t, a number, a 0-dim or a (B,) tensor; 0 is sound, 1 is noise.
         Returns:
             `UNet1DOutput`, or the tuple `(sample,)`.
         Raises:
             ValueError: the sample has other channels or such a length, or there are neither one nor B times.
         """
-        check_input(sample, timestep, self.config.in_channels, self.length_multiple)
-        B, _, L = sample.shape
-        t = torch.as_tensor(timestep, device=sample.device).expand(B)  # (B,)
+        check_sample(sample, self.config.in_channels, halvings=len(self.down_blocks))
+        t = one_for_each(timestep, sample)  # (B,)
         e = self.time_proj(t).to(sample.dtype)  # (B, extra_in_channels)
 
-        h = torch.cat([sample, e[:, :, None].expand(-1, -1, L)], dim=1)  # (B, in_channels + extra_in_channels, L)
+        h = torch.cat(
+            [sample, e[:, :, None].expand(-1, -1, sample.shape[2])], dim=1
+        )  # (B, in_channels + extra_in_channels, L)
         skips = []
         for block in self.down_blocks:
             h = block(h)
@@ -366,18 +358,15 @@ UP_BLOCKS = {
 }
 
 
-def check_input(sample, timestep, channels, multiple):
+def check_sample(sample, channels, halvings):
     if sample.ndim != 3 or sample.shape[1] != channels:
         raise ValueError(f"sample has the shape {tuple(sample.shape)}; allowed is (B, {channels}, L)")
-    B, _, L = sample.shape
+    L, multiple = sample.shape[2], 2**halvings
     if L % multiple or L < SHORTEST * multiple:
         raise ValueError(
             f"sample has the length {L}; allowed are multiples of {multiple} from {SHORTEST * multiple} on, since it "
-            f"is halved {multiple.bit_length() - 1} times"
+            f"is halved {halvings} times"
         )
-    times = tuple(torch.as_tensor(timestep).shape)
-    if times not in ((), (1,), (B,)):
-        raise ValueError(f"timestep has the shape {times}; allowed is one time, or one for each of {B} samples")
 
 
 def check_time_channels(extra_in_channels, time_embedding_dim):

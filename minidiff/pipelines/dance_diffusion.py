@@ -12,8 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from minidiff.models.base import unwrapped
+from minidiff.models.unet_1d import SHORTEST
 from minidiff.outputs import Output
-from minidiff.pipelines.base import DiffusionPipeline
+from minidiff.pipelines.base import DiffusionPipeline, refuse_broken
 from minidiff.schedulers.base import DiscreteScheduler
 
 
@@ -66,54 +68,56 @@ class DanceDiffusionPipeline(DiffusionPipeline):
             batch_size: B, how many.
             num_inference_steps: how often the network is called.
             generator: for x_T, which alone decides the sound: None, one, or a list of B.
-            audio_length_in_s: seconds, at least `unet.shortest_length` samples; as long as the sounds that the network
-                was trained on if None. Drawn is the next length that the network takes, and the rest is cut off.
-            latents: x_T itself, (B, C, L) with L a multiple of `unet.length_multiple`, the seconds rounded up.
+            audio_length_in_s: how many seconds, in whole samples; as long as the sounds that the network was trained on
+                if None. The network takes certain lengths only, see `UNet1DModel.forward`: the next one is drawn, and
+                what is too much cut off.
+            latents: x_T itself, standard normal, (B, C, L), with L such a length.
             callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces
                 tensors.
-            callback_on_step_end_tensor_inputs: names out of "latents", "model_output", "pred_original_sample".
+            callback_on_step_end_tensor_inputs: names out of "latents" (after the step), "sample" (x_t, before it),
+                "model_output", "pred_original_sample".
         Returns:
             `AudioPipelineOutput`, or the tuple `(audios,)`.
         Raises:
-            ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then.
+            ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then. Or the
+                sounds hold numbers that are infinite or none at all.
         """
         self.check_call(batch_size, generator, "np")
-        L = self.length_of(audio_length_in_s)
-        multiple = self.unet.length_multiple
-        shape = (batch_size, self.unet.config.in_channels, -(-L // multiple) * multiple)
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
+        samples, L = self.lengths(audio_length_in_s)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
 
         # DDPM Alg. 2, line 1  x_T \sim \mathcal N(0, I)
-        x_t = self.start_noise(shape, generator, latents)  # (B, C, L rounded up)
+        x_t = self.start_noise((batch_size, self.sample_shape[0], L), generator, latents)  # (B, C, L)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
-            v = self.unet(x_t, t).sample
+            v = self.unet(self.scheduler.scale_model_input(x_t, t), t).sample
             step = self.scheduler.step(v, t, x_t)
-            x_t = watch(i, t, latents=step.prev_sample, model_output=v, pred_original_sample=step.pred_original_sample)
+            x_t = watch(i, t, step, sample=x_t, model_output=v)
             if self.interrupt:
                 break
-        audios = x_t[:, :, :L].clamp(-1, 1).float().cpu().numpy()
+        refuse_broken(x_t)
+        audios = x_t[:, :, :samples].clamp(-1, 1).float().cpu().numpy()
         return AudioPipelineOutput(audios).as_asked(return_dict)
 
-    def length_of(self, seconds):
-        """L, in samples, before it is rounded up.
+    def lengths(self, seconds):
+        """(how many samples are asked for, how many are drawn): the latter is a length that the network takes.
 
         Raises:
-            ValueError: `seconds` is no such number, the network does not know its rate, or L is too small for it.
+            ValueError: `seconds` is no number, too few for the network, or it does not know how long its samples are.
         """
-        config, shortest = self.unet.config, self.unet.shortest_length
+        config = unwrapped(self.unet).config
+        rate, multiple = config["sample_rate"], 2 ** len(config["block_out_channels"])
+        what, shortest = f"audio_length_in_s is {seconds!r}", SHORTEST * multiple
         if seconds is None:
-            L, argument = config.sample_size, f"audio_length_in_s is None, unet.config.sample_size {config.sample_size}"
+            samples, what = config["sample_size"], f"{what}, and sample_size of the unet {config['sample_size']}"
+        elif not isinstance(seconds, numbers.Real) or isinstance(seconds, bool) or not math.isfinite(seconds):
+            raise ValueError(f"{what}; allowed is a number of seconds, or None")
+        elif rate is None:
+            raise ValueError(f"{what}; allowed is None, since the unet's config does not say its sample_rate")
         else:
-            argument = f"audio_length_in_s is {seconds!r}"
-            if config.sample_rate is None:
-                raise ValueError(f"{argument} and unet.config.sample_rate None; allowed is None without a rate")
-            if not isinstance(seconds, numbers.Real) or isinstance(seconds, bool) or not math.isfinite(seconds):
-                raise ValueError(f"{argument}; allowed is a number of seconds, or None")
-            L = round(seconds * config.sample_rate)
-        if L < shortest:
-            rate = config.sample_rate
-            least = f"{shortest / rate:g} seconds" if rate else f"{shortest} samples"
-            raise ValueError(f"{argument}; allowed are {least} or more, since the network halves the sound so often")
-        return L
+            samples = round(float(seconds) * rate, 6)  # 4.02 s at 16 kHz are 64319.99999999999 else
+        if samples < shortest:
+            least = f"{shortest / rate:g} seconds" if rate else "so many"
+            raise ValueError(f"{what}; allowed are {least} or more: the network takes {shortest} samples at least")
+        return math.floor(samples), math.ceil(samples / multiple) * multiple

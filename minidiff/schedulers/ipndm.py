@@ -16,7 +16,7 @@ import math
 import torch
 
 from minidiff.config import check_one_of, check_whole, configured
-from minidiff.schedulers.base import Scheduler
+from minidiff.schedulers.base import Scheduler, brief, check_alike, check_floating, one_time, table_dtype
 from minidiff.schedulers.pndm import PNDMScheduler, PNDMSchedulerOutput
 
 
@@ -66,8 +66,7 @@ class IPNDMScheduler(Scheduler):
         """
         N = num_inference_steps
         check_whole("num_inference_steps", N)
-        dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
-        t, self.alpha, self.sigma = crash_schedule(torch.linspace(1, 0, N + 1, dtype=dtype))
+        t, self.alpha, self.sigma = crash_schedule(torch.linspace(1, 0, N + 1, dtype=table_dtype()))
         self.timesteps = t[:-1].to(device)
         self.num_inference_steps = N
         self.eps = []  # predicted noises, newest first: eps_t, eps_next, ...
@@ -83,8 +82,9 @@ class IPNDMScheduler(Scheduler):
         Returns:
             `PNDMSchedulerOutput`, or the tuple `(prev_sample,)`.
         Raises:
-            ValueError: it is another timestep's turn, or all are used up.
+            ValueError: it is another timestep's turn, all are used up, or `model_output` is not shaped like `sample`.
         """
+        self.check_step(sample, model_output=model_output)
         i = self.place_of(timestep)
         x_t, v = sample, model_output
         alpha_t, sigma_t, alpha_prev, sigma_prev = self.alpha[i], self.sigma[i], self.alpha[i + 1], self.sigma[i + 1]
@@ -107,7 +107,7 @@ class IPNDMScheduler(Scheduler):
 
     def place_of(self, timestep):
         """Which of `timesteps` it is."""
-        t, times = float(timestep), self.timesteps
+        t, times = one_time(timestep), self.timesteps
         if self.following == len(times):
             raise ValueError(f"all {len(times)} steps are taken: set_timesteps starts anew")
         if self.following is not None:
@@ -117,7 +117,7 @@ class IPNDMScheduler(Scheduler):
                 )
             return self.following
         if not (found := (times == t).nonzero().flatten().tolist()):
-            raise ValueError(f"timestep is {t:g}; allowed are the entries of timesteps: {times.tolist()}")
+            raise ValueError(f"timestep is {t:g}; allowed are the entries of timesteps, {brief(times)}")
         return found[0]
 
     def add_noise(self, original_samples, noise, timesteps):
@@ -130,7 +130,8 @@ class IPNDMScheduler(Scheduler):
         Returns:
             x_t, shaped like x_0.
         Raises:
-            ValueError: a time is out of range, there are neither one nor B, or the noise has another shape.
+            ValueError: a time is out of range, there are neither one nor B, x_0 is not floating point, or the noise has
+                another shape.
         """
         x_0, eps = original_samples, noise
         alpha_t, sigma_t = self.levels(x_0, eps, timesteps)
@@ -156,9 +157,9 @@ class IPNDMScheduler(Scheduler):
         return v.to(x_0.dtype)
 
     def levels(self, x_0, eps, timesteps):
-        r"""(\alpha_t, \sigma_t) at any times: the cosine schedule of Nichol & Dhariwal, arXiv:2102.09672 (17), with s = 0."""
-        if eps.shape != x_0.shape:
-            raise ValueError(f"noise has the shape {tuple(eps.shape)}; allowed is that of the samples, {tuple(x_0.shape)}")
+        r"""(\alpha_t, \sigma_t) of each sample, (B, 1, ...): IDDPM's cosine schedule, (17), with s = 0."""
+        check_floating("the sample", x_0)
+        check_alike("noise", eps, "the sample", x_0)
         t = torch.as_tensor(timesteps, device=x_0.device).to(self.sigma.dtype)
         if t.shape not in ((), (1,), (len(x_0),)):
             raise ValueError(f"timesteps has the shape {tuple(t.shape)}; allowed is one time, or {len(x_0)}")
@@ -175,7 +176,7 @@ class IPNDMScheduler(Scheduler):
 
 
 def crash_schedule(u):
-    r"""Dance Diffusion's times, which it is trained at and walks along: u from 0 to 1 in equal steps lingers near sound.
+    r"""The times that Dance Diffusion is trained at and walks along: equal steps of u become small ones near sound.
 
     Args:
         u: from 0, sound, to 1, noise.

@@ -4,9 +4,9 @@ r"""Notes for a network to learn: plucked strings and struck bars, on a pentaton
     sounds.pitch(note.sound)                          # Hz, about note.frequency
     sounds.evaluate(pipe(batch_size=100).audios)      # what generated sounds are worth
 
-A string of frequency f sounds at 1, 2, 3 ... times f, the higher the shorter. A bar's partials are no multiples: those of
-a free one, by Euler and Bernoulli's equation of the beam, are at 1, 2.76 and 5.40 times f, which the ear still hears as
-one note. So the pitch is looked for where both have it: the lowest strong peak of the spectrum.
+A string of frequency f sounds at 1, 2, 3 ... times f, the higher the shorter. A bar's partials are no multiples: those
+of a free one, by Euler and Bernoulli's equation of the beam, are at 1, 2.76 and 5.40 times f, which the ear still hears
+as one note. So the pitch is looked for where both have it: the lowest strong peak of the spectrum.
 
 GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium. Heusel et al., NeurIPS 2017,
 arXiv:1706.08500: sets of sounds are compared by the normal distributions of their features, here the loudness in bands
@@ -14,6 +14,7 @@ of frequency, early and late in the second.
 """
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -110,7 +111,7 @@ def pitch(sound, sample_rate=SAMPLE_RATE):
     wave = as_waves(sound)[0, 300:4396]  # 4,096 samples, after the stroke
     if wave.numel() < 4096:
         raise ValueError(f"sound has {300 + wave.numel()} samples; allowed are 4,396 or more")
-    points = 1 << 15
+    points = 1 << 14
     spectrum = torch.fft.rfft(wave * torch.hann_window(4096, periodic=False, dtype=wave.dtype), points).abs()
     low, high = (int(edge * points / sample_rate) for edge in (LOWEST, HIGHEST))
     loud = spectrum[low : high + 1]
@@ -155,8 +156,7 @@ def evaluate(sounds, seed=0):
 
     heard = [nearest_note(pitch(wave)) for wave in waves]
     hits = [name for name, cents in heard if abs(cents) < TOLERANCE]
-    reference = mean_and_covariance(features(as_waves(notes(2_000, first + REFERENCE))))
-    distance = lambda waves: frechet_distance(*mean_and_covariance(features(waves)), *reference).item()
+    distance = lambda waves: frechet_distance(*mean_and_covariance(features(waves)), *reference(first)).item()
     return {
         "sounds": B,
         "on_scale": len(hits) / B,
@@ -167,6 +167,12 @@ def evaluate(sounds, seed=0):
         "frechet": distance(waves) if B > 1 else math.nan,
         "frechet_floor": distance(unseen) if B > 1 else math.nan,
     }
+
+
+@lru_cache(maxsize=2)
+def reference(first):
+    """The mean and covariance of the features of 2,000 notes, of seeds from `first` on in their stream."""
+    return mean_and_covariance(features(as_waves(notes(2_000, first + REFERENCE))))
 
 
 def share_on_scale(waves):

@@ -86,7 +86,10 @@ def test_the_network_is_theirs(name):
 
 def perfect_velocity(wanted, x_t, t):
     """v = alpha epsilon - sigma x_0 of the golden's data at any time, in float64, with the dtype of x_t."""
-    mixture, (a, s) = Mixture(wanted["mu"], wanted["std"], wanted["w"]), (f(math.pi * t / 2) for f in (math.cos, math.sin))
+    mixture, (a, s) = (
+        Mixture(wanted["mu"], wanted["std"], wanted["w"]),
+        (f(math.pi * t / 2) for f in (math.cos, math.sin)),
+    )
     return (a * mixture.eps(x_t, a * a) - s * mixture.x_0(x_t, a * a)).to(x_t.dtype)
 
 

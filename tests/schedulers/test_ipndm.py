@@ -163,5 +163,9 @@ def test_what_is_refused():
             scheduler.add_noise(randn(), randn(), t)
     with pytest.raises(ValueError, match=r"timesteps has the shape \(3,\); allowed is one time, or 2"):
         scheduler.get_velocity(randn(), randn(), torch.rand(3))
-    with pytest.raises(ValueError, match="noise has the shape .*; allowed is that of the samples"):
+    with pytest.raises(ValueError, match="noise is of shape .*; allowed is the shape of the sample"):
         scheduler.add_noise(randn(), randn(2, 3, 8), 0.5)
+    with pytest.raises(ValueError, match="model_output is of shape .*; allowed is the shape of sample"):
+        scheduler.step(randn(2, 3, 8, 1), 1, randn())
+    with pytest.raises(ValueError, match=r"timestep has the shape \(2,\); allowed is one time"):
+        scheduler.step(randn(), torch.ones(2), randn())

@@ -31,7 +31,7 @@ ENTRIES = (
         paper=r"Progressive Distillation section 2: the time is continuous, $t \in [0, 1]$.",
         original="Harmonai's network takes tensors of times as they are.",
         diffusers="UNet1DModel cuts a Python number off to a whole one before the cosines: every time below 1 is 0.",
-        effect="A small network with random weights, t = 0.9: the outputs differ by 84 % of the largest value.",
+        effect="A small network with random weights, t = 0.9: the outputs differ by 168 % of the largest value.",
         default="paper: a number is a number",
         switch="",
         test="tests/models/test_unet_1d.py::test_a_float_is_a_time_of_its_own",
@@ -51,8 +51,8 @@ ENTRIES = (
             "network does nothing but enter the history."
         ),
         effect=(
-            "A mixture of two Gaussians, 12 steps: the walk visits samples that differ by 6 % of the largest value, and "
-            "ends 2 % away."
+            "A mixture of two Gaussians, 12 steps: the walk visits samples that differ by 6 % of the largest value, "
+            "and ends 2 % away; a walk of one step ends in silence."
         ),
         default="paper: the exact limit",
         switch="IPNDMScheduler(first_step='diffusers')",
@@ -67,8 +67,8 @@ ENTRIES = (
             "only a rounding error lies there."
         ),
         effect="4.02 s at 16 kHz are 64,320 samples, and 64,319 there; it is so for 9 of the hundredths up to 10 s.",
-        default="the nearest whole number of samples",
+        default="what is less than a millionth of a sample short of the next one is that one",
         switch="",
-        test="tests/pipelines/test_dance_diffusion.py::test_seconds_are_rounded_to_samples",
+        test="tests/pipelines/test_dance_diffusion.py::test_a_rounding_error_costs_no_sample",
     ),
 )
