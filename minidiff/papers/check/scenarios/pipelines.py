@@ -1,6 +1,8 @@
 """What drives the paired statements of the pipelines."""
 
-from minidiff.papers.check.scenarios.driving import sample, scenario
+import importlib
+
+from minidiff.papers.check.scenarios.driving import sample, scenario, tiny_unet_1d
 
 
 @scenario("minidiff.pipelines.ddpm")
@@ -16,3 +18,11 @@ def ddim_pipeline(module):
 @scenario("minidiff.pipelines.pndm")
 def pndm_pipeline(module):
     sample(module.PNDMPipeline)
+
+
+@scenario("minidiff.pipelines.dance_diffusion")
+def dance_diffusion_pipeline(module):
+    scheduler = importlib.import_module("minidiff.schedulers.ipndm").IPNDMScheduler()
+    pipe = module.DanceDiffusionPipeline(tiny_unet_1d(sample_size=400), scheduler)
+    pipe.set_progress_bar_config(disable=True)
+    pipe(batch_size=2, num_inference_steps=2)
