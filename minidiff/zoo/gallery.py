@@ -77,5 +77,5 @@ def sound_picture(sound, sample_rate, size=198):
     picture.paste(ImageOps.colorize(levels, PAPER, INK), (0, top + 2))
     font = ImageFont.load_default(11)
     draw.text((3, top + 4), f"{sample_rate / 2000:g} kHz", PALE, font)
-    draw.text((size - 3, size - 3), f"{len(wave) / sample_rate:.3g} s", PALE, font, anchor="rs")
+    draw.text((size - 3, top + 4), f"{len(wave) / sample_rate:.3g} s", PALE, font, anchor="ra")
     return picture

@@ -5,7 +5,7 @@ of Progressive Distillation (Salimans & Ho, ICLR 2022, arXiv:2202.00512), unweig
 that it is sampled at. The times of a batch are stratified, one from each of B equal parts, which makes the loss less
 noisy and changes nothing in its mean. The hidden weights are moved by Muon from the first step.
 
-A second at full length is 8,192 positions, so the channels are few there; attention is where a second is 256 positions
+A second at full length is 8,192 positions, so the channels are few there; attention is where a second is 512 positions
 wide or fewer and sees all of it, since a pitch must hold for the whole note.
 """
 
@@ -74,5 +74,4 @@ class Recipe(TrainingRecipe):
         pipe = DanceDiffusionPipeline.from_pretrained(folder)
         pipe.set_progress_bar_config(disable=True)
         draw = lambda k: pipe(25, steps, torch.Generator().manual_seed(k)).audios
-        waves = np.concatenate([draw(k) for k in range(samples // 25)])
-        return {"steps": steps} | sounds.evaluate(waves)
+        return {"steps": steps} | sounds.evaluate(np.concatenate([draw(k) for k in range(samples // 25)]))
