@@ -98,3 +98,13 @@ def test_what_is_published(load, repository, parameters, variance_type):
     pipe = load("DDPMPipeline", repository)
     assert pipe.unet.num_parameters() == parameters
     assert pipe.scheduler.config.variance_type == variance_type and pipe.scheduler.config.clip_sample
+
+
+@torch.no_grad()
+def test_the_network_of_dance_diffusion(load):
+    pipe = load("DanceDiffusionPipeline", "harmonai/maestro-150k")
+    assert pipe.unet.num_parameters() == 221_389_322 and len(pipe.scheduler) == 100
+    wave = torch.sin(torch.arange(65536)).expand(1, 2, -1).to(pipe.device)
+    v = pipe.unet(wave, 1).sample
+    assert v.abs().sum().item() == pytest.approx(224.0896, abs=0.5)
+    assert v.abs().max().item() == pytest.approx(0.0607, abs=4e-4)
