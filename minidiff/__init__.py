@@ -7,19 +7,19 @@ import importlib
 
 _PUBLIC = {
     "DiffusionPipeline": "minidiff.pipelines.base",
+    "DanceDiffusionPipeline": "minidiff.pipelines.dance_diffusion",
     "DDPMPipeline": "minidiff.pipelines.ddpm",
     "DDIMPipeline": "minidiff.pipelines.ddim",
     "PNDMPipeline": "minidiff.pipelines.pndm",
-    "DanceDiffusionPipeline": "minidiff.pipelines.dance_diffusion",
     "UNet1DModel": "minidiff.models.unet_1d",
     "UNet2DModel": "minidiff.models.unet_2d",
     "DDPMScheduler": "minidiff.schedulers.ddpm",
     "DDIMScheduler": "minidiff.schedulers.ddim",
-    "PNDMScheduler": "minidiff.schedulers.pndm",
     "IPNDMScheduler": "minidiff.schedulers.ipndm",
-    "audio": "minidiff.audio",
+    "PNDMScheduler": "minidiff.schedulers.pndm",
     "read": "minidiff.papers.reader.view",
     "zoo": "minidiff.zoo",
+    "audio": "minidiff.audio",
 }
 
 __all__ = sorted(_PUBLIC)

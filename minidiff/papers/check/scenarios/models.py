@@ -23,6 +23,12 @@ def embeddings(module):
             module.timestep_embedding(torch.tensor([3.5, 700]), 6, flip_sin_to_cos, freq_shift)
 
 
+@scenario("minidiff.models.unet_1d")
+def unet_1d(module):
+    for flip_sin_to_cos in (True, False):
+        tiny_unet_1d(flip_sin_to_cos=flip_sin_to_cos)(rand(2, 3, 16), torch.tensor([0.3, 0.9]))
+
+
 @scenario("minidiff.models.unet_2d")
 def unet_2d(module):
     for options in (
@@ -30,9 +36,3 @@ def unet_2d(module):
         {"mid_block_scale_factor": 2**0.5, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1},
     ):
         tiny_unet(**options)(picture(), torch.tensor([3, 9]))
-
-
-@scenario("minidiff.models.unet_1d")
-def unet_1d(module):
-    for flip_sin_to_cos in (True, False):
-        tiny_unet_1d(flip_sin_to_cos=flip_sin_to_cos)(rand(2, 3, 16), torch.tensor([0.3, 0.9]))

@@ -5,6 +5,14 @@ import importlib
 from minidiff.papers.check.scenarios.driving import sample, scenario, tiny_unet_1d
 
 
+@scenario("minidiff.pipelines.dance_diffusion")
+def dance_diffusion_pipeline(module):
+    scheduler = importlib.import_module("minidiff.schedulers.ipndm").IPNDMScheduler()
+    pipe = module.DanceDiffusionPipeline(tiny_unet_1d(sample_size=400), scheduler)
+    pipe.set_progress_bar_config(disable=True)
+    pipe(batch_size=2, num_inference_steps=2)
+
+
 @scenario("minidiff.pipelines.ddpm")
 def ddpm_pipeline(module):
     sample(module.DDPMPipeline)
@@ -18,11 +26,3 @@ def ddim_pipeline(module):
 @scenario("minidiff.pipelines.pndm")
 def pndm_pipeline(module):
     sample(module.PNDMPipeline)
-
-
-@scenario("minidiff.pipelines.dance_diffusion")
-def dance_diffusion_pipeline(module):
-    scheduler = importlib.import_module("minidiff.schedulers.ipndm").IPNDMScheduler()
-    pipe = module.DanceDiffusionPipeline(tiny_unet_1d(sample_size=400), scheduler)
-    pipe.set_progress_bar_config(disable=True)
-    pipe(batch_size=2, num_inference_steps=2)
