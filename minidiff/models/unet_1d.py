@@ -117,8 +117,7 @@ class UNet1DModel(Model):
         """Predicts from x_t and t.
 
         Args:
-            sample: x_t, (B, in_channels, L); L a multiple of 2 to the number of levels, at
-                least the threefold.
+            sample: x_t, (B, in_channels, L); L a multiple of 2 to the number of levels, at least the threefold.
             timestep: t, a number, a 0-dim or a (B,) tensor; 0 is sound, 1 is noise.
         Returns:
             `UNet1DOutput`, or the tuple `(sample,)`.
@@ -127,12 +126,9 @@ class UNet1DModel(Model):
         """
         check_sample(sample, self.config.in_channels, halvings=len(self.down_blocks))
         t = one_for_each(timestep, sample)  # (B,)
-        e = self.time_proj(t).to(sample.dtype)  # (B, extra_in_channels)
+        e = self.time_proj(t).to(sample.dtype)[:, :, None].expand(-1, -1, sample.shape[2])  # (B, extra_in_channels, L)
 
-        h = torch.cat(
-            [sample, e[:, :, None].expand(-1, -1, sample.shape[2])], dim=1
-        )  # (B, in_channels + extra_in_channels, L)
-        skips = []
+        h, skips = torch.cat([sample, e], dim=1), []
         for block in self.down_blocks:
             h = block(h)
             skips.append(h)
@@ -171,26 +167,26 @@ class ResConvBlock(nn.Module):
     """y = F(x) + W x, with F two convolutions, each normalised and activated after it.
 
     Args:
-        in_channels, out_channels: of x and y; W is a 1x1 convolution where they differ, else the identity.
-        last: y is the network's prediction, so nothing bounds F's second half.
+        in_channels, mid_channels, out_channels: of x, between the convolutions, and of y; W is a convolution of width 1
+            where x and y differ, else the identity.
+        last: y is the network's prediction, so the second convolution is neither normalised nor activated.
     """
 
     def __init__(self, in_channels, mid_channels, out_channels, last=False):
         super().__init__()
-        if in_channels != out_channels:
-            self.conv_skip = nn.Conv1d(in_channels, out_channels, 1, bias=False)
+        different = in_channels != out_channels
+        self.conv_skip = nn.Conv1d(in_channels, out_channels, 1, bias=False) if different else nn.Identity()
         self.conv_1 = nn.Conv1d(in_channels, mid_channels, 5, padding=2)
         self.group_norm_1 = nn.GroupNorm(1, mid_channels)
         self.conv_2 = nn.Conv1d(mid_channels, out_channels, 5, padding=2)
-        if not last:
-            self.group_norm_2 = nn.GroupNorm(1, out_channels)
+        self.group_norm_2 = None if last else nn.GroupNorm(1, out_channels)
 
     def forward(self, x):
         """(B, in_channels, L) -> (B, out_channels, L)."""
         F_x = self.conv_2(gelu(self.group_norm_1(self.conv_1(x))))
-        if hasattr(self, "group_norm_2"):
+        if self.group_norm_2 is not None:
             F_x = gelu(self.group_norm_2(F_x))
-        W_s_x = self.conv_skip(x) if hasattr(self, "conv_skip") else x
+        W_s_x = self.conv_skip(x)
 
         # ResNet (2)  y = F_x + W_{s\_x}
         y = F_x + W_s_x
