@@ -97,7 +97,7 @@ class IPNDMScheduler(Scheduler):
             # PD §4  \hat x_0 = \alpha_t x_t - \sigma_t v
             x_0_hat = alpha_t * x_t - sigma_t * v
         else:
-            # v-diffusion  \hat x_0 = \frac{x_t - \sigma_t \epsilon'}{\max(\alpha_t, 10^{-8})}
+            # v-diffusion, guarded  \hat x_0 = \frac{x_t - \sigma_t \epsilon'}{\max(\alpha_t, 10^{-8})}
             x_0_hat = (x_t - sigma_t * eps_prime) / alpha_t.clamp(min=1e-8)
 
         # v-diffusion  x_{t-\delta} = \alpha_{t-\delta} \hat x_0 + \sigma_{t-\delta} \epsilon'
