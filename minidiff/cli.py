@@ -75,7 +75,7 @@ def parser():
         "--out", type=picture_file, default="minidiff-tour.png", metavar="FILE", help="default %(default)s"
     )
 
-    sub = command("generate", generate, "draw pictures with one pipeline")
+    sub = command("generate", generate, "draw pictures, or sounds, with one pipeline")
     sub.add_argument(
         "pipeline", metavar="PIPELINE", type=str.lower, choices=CATALOGUE, help=f"one of {', '.join(CATALOGUE)}"
     )
@@ -83,7 +83,7 @@ def parser():
         "--steps", type=positive, metavar="N", help="steps of the sampler; the pipeline's choice if absent"
     )
     add_seed(sub)
-    sub.add_argument("--batch", type=positive, default=1, metavar="B", help="how many pictures (default %(default)s)")
+    sub.add_argument("--batch", type=positive, default=1, metavar="B", help="how many of them (default %(default)s)")
     sub.add_argument("--seconds", type=seconds, metavar="T", help="how long, of a pipeline that draws sound")
     sub.add_argument("--weights", metavar="WHERE", help="a name in the zoo, a folder, or a Hub id")
     add_device(sub)
@@ -240,8 +240,9 @@ def generate(arguments):
     if arguments.steps:
         call["num_inference_steps"] = arguments.steps
     if arguments.seconds and not sound:
-        audible = [other for other, entry in CATALOGUE.items() if entry.draws_sound]
-        raise ValueError(f"--seconds is {arguments.seconds:g}, but {name} draws pictures; allowed is it with {audible}")
+        raise ValueError(
+            f"--seconds is {arguments.seconds:g}, but {name} draws pictures; allowed is it for sound alone"
+        )
     if arguments.seconds:
         call["audio_length_in_s"] = arguments.seconds
     device = chosen_device(arguments.device)

@@ -106,11 +106,12 @@ class DanceDiffusionPipeline(DiffusionPipeline):
         Raises:
             ValueError: `seconds` is no number, too few for the network, or it does not know how long its samples are.
         """
-        config = unwrapped(self.unet).config
-        rate, multiple = config["sample_rate"], 2 ** len(config["block_out_channels"])
+        config = getattr(unwrapped(self.unet), "config", {})
+        rate, multiple = config.get("sample_rate"), 2 ** len(config.get("block_out_channels", ()))
         what, shortest = f"audio_length_in_s is {seconds!r}", SHORTEST * multiple
         if seconds is None:
-            samples, what = config["sample_size"], f"{what}, and sample_size of the unet {config['sample_size']}"
+            samples = self.sample_shape[1]
+            what += f", which stands for the {samples} samples that the unet was trained on"
         elif not isinstance(seconds, numbers.Real) or isinstance(seconds, bool) or not math.isfinite(seconds):
             raise ValueError(f"{what}; allowed is a number of seconds, or None")
         elif rate is None:

@@ -69,10 +69,9 @@ def sound_picture(sound, sample_rate, size=198):
             draw.line((x, low, x, high), INK)
 
     window = torch.hann_window(256, dtype=wave.dtype)
-    loud = (
-        torch.stft(wave, 256, hop_length=64, window=window, return_complex=True).abs().clamp(min=1e-9)
-    )  # (129, times)
-    share = (1 + 20 * (loud / window.sum() * 2).log10() / 60).clamp(0, 1).flip(0)  # 0 dB is a sine of loudness 1
+    loud = torch.stft(wave, 256, hop_length=64, window=window, pad_mode="constant", return_complex=True).abs()
+    loud = 2 * loud / window.sum()  # (129, times): 1 for a sine from -1 to 1
+    share = (1 + 20 * loud.clamp(min=1e-9).log10() / 60).clamp(0, 1).flip(0)
     levels = Image.fromarray((255 * share).round().byte().numpy()).resize((size, size - top - 2), Image.Resampling.BOX)
     picture.paste(ImageOps.colorize(levels, PAPER, INK), (0, top + 2))
     font = ImageFont.load_default(11)

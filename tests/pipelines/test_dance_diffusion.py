@@ -10,6 +10,7 @@ from against import assert_close, generators, randn, seeded
 
 import minidiff
 from minidiff import DanceDiffusionPipeline, DDIMScheduler, DiffusionPipeline, IPNDMScheduler, UNet1DModel
+from minidiff.models.unet_1d import UNet1DOutput
 
 TINY = {
     "sample_size": 64,
@@ -232,7 +233,9 @@ def test_networks_and_schedulers_that_are_refused():
     ):
         tiny_pipe(sample_rate=None)(audio_length_in_s=2)
     assert tiny_pipe(sample_rate=None)(1, 2).audios.shape == (1, 2, 64)
-    with pytest.raises(ValueError, match="audio_length_in_s is None, and sample_size of the unet 8; allowed are"):
+    with pytest.raises(
+        ValueError, match="audio_length_in_s is None, which stands for the 8 samples .*; allowed are 0.3 seconds"
+    ):
         tiny_pipe(sample_size=8)()
     assert "DanceDiffusionPipeline" in minidiff.__all__
 
@@ -242,3 +245,22 @@ def test_a_result_that_is_no_number():
     torch.nn.init.constant_(pipe.unet.up_blocks[-1].resnets[-1].conv_2.bias, math.inf)
     with pytest.raises(ValueError, match="numbers of the result are infinite or none at all"):
         pipe(1, 2)
+
+
+class Echo(torch.nn.Module):
+    """A network of one's own, of which nothing is known but what its samples look like: it says v = x_t / 2."""
+
+    sample_shape = (3, 10)
+
+    def __init__(self):
+        super().__init__()
+        self.share = torch.nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, sample, timestep):
+        return UNet1DOutput(sample=self.share * sample)
+
+
+def test_a_network_of_ones_own():
+    pipe = DanceDiffusionPipeline(Echo(), IPNDMScheduler())
+    pipe.set_progress_bar_config(disable=True)
+    assert pipe(2, 3).audios.shape == (2, 3, 10)

@@ -43,3 +43,7 @@ def test_time_runs_to_the_right():
     stereo = torch.cat([late, late])
     assert gallery.sound_picture(stereo, 8000).tobytes() == gallery.sound_picture(late, 8000).tobytes()
     assert gallery.sound_picture(late.numpy(), 8000, size=100).size == (100, 100)
+
+
+def test_a_very_short_sound():
+    assert gallery.sound_picture(torch.ones(1, 24), 8000).size == (198, 198)
