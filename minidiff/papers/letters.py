@@ -71,15 +71,9 @@ GLOSSARY = (
     Entry(r"\beta_t", "the variance of the noise that timestep t adds"),
     Entry(r"\alpha_t", "1 - beta_t, the share of the variance that is kept", "DDIM writes alpha_t for alpha-bar_t"),
     Entry(
-        r"\alpha_t",
-        "the share of x_0 in x_t; its square is alpha-bar_t",
-        papers=("PD", "v-diffusion", "DanceDiffusion"),
+        r"\alpha_t", "the share of x_0 in x_t, the root of alpha-bar_t", papers=("PD", "v-diffusion", "DanceDiffusion")
     ),
-    Entry(
-        r"\sigma_t",
-        "the share of noise in x_t",
-        papers=("PD", "v-diffusion", "DanceDiffusion"),
-    ),
+    Entry(r"\sigma_t", "the share of noise in x_t", papers=("PD", "v-diffusion", "DanceDiffusion")),
     Entry(r"\phi_t", "the angle by which x_0 has turned into noise", papers=("PD", "DanceDiffusion")),
     Entry(r"\bar\alpha_t", "the product of alpha_0 to alpha_t", "DDIM alpha_t; PD and LDM the square of their alpha_t"),
     Entry(r"\tilde\beta_t", "the variance of x_{t-1} when x_t and x_0 are known"),
