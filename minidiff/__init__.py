@@ -7,6 +7,7 @@ import importlib
 
 _PUBLIC = {
     "DiffusionPipeline": "minidiff.pipelines.base",
+    "DanceDiffusionPipeline": "minidiff.pipelines.dance_diffusion",
     "DDPMPipeline": "minidiff.pipelines.ddpm",
     "DDIMPipeline": "minidiff.pipelines.ddim",
     "PNDMPipeline": "minidiff.pipelines.pndm",
@@ -15,14 +16,17 @@ _PUBLIC = {
     "LDMTextToImagePipeline": "minidiff.pipelines.latent_diffusion",
     "AutoencoderKL": "minidiff.models.autoencoder_kl",
     "LDMBertModel": "minidiff.models.ldm_bert",
+    "UNet1DModel": "minidiff.models.unet_1d",
     "UNet2DConditionModel": "minidiff.models.unet_2d_condition",
     "UNet2DModel": "minidiff.models.unet_2d",
     "VQModel": "minidiff.models.vq_model",
     "DDPMScheduler": "minidiff.schedulers.ddpm",
     "DDIMScheduler": "minidiff.schedulers.ddim",
+    "IPNDMScheduler": "minidiff.schedulers.ipndm",
     "PNDMScheduler": "minidiff.schedulers.pndm",
     "read": "minidiff.papers.reader.view",
     "zoo": "minidiff.zoo",
+    "audio": "minidiff.audio",
 }
 
 __all__ = sorted(_PUBLIC)

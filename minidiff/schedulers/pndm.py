@@ -69,6 +69,7 @@ class PNDMScheduler(DiscreteScheduler):
         check_one_of("prediction_type", prediction_type, ("epsilon", "v_prediction"))
         check_one_of("step_to", step_to, ("next", "ratio"))
         check_one_of("alpha_index_shift", alpha_index_shift, (0, 1))
+        self.takes_first_step_twice = skip_prk_steps
         self.make_tables()
         self.timesteps = None
 
@@ -175,7 +176,7 @@ class PNDMScheduler(DiscreteScheduler):
 
     def multistep(self, eps_t, sample):
         """The noise to move along: Adams-Bashforth of as high an order as there are predictions, up to four."""
-        if self.config.skip_prk_steps and self.counter == 1:
+        if self.takes_first_step_twice and self.counter == 1:
             eps_next = self.eps[0]
             # AB §III.1  \epsilon' = \frac{1}{2} (\epsilon_{t+\delta} + \epsilon_t)
             eps_prime = (eps_next + eps_t) / 2

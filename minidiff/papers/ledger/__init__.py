@@ -11,7 +11,7 @@ import shutil
 import sys
 
 from minidiff.config import nearest
-from minidiff.papers.ledger import base, ddim, ddpm, latent_diffusion, pndm, unet_2d
+from minidiff.papers.ledger import base, dance_diffusion, ddim, ddpm, latent_diffusion, pndm, unet_2d
 from minidiff.papers.ledger.mismatch import Mismatch
 
 __all__ = ["ENTRIES", "Mismatch", "entry", "run", "text"]
@@ -21,6 +21,7 @@ ENTRIES = (
     *ddpm.ENTRIES,
     *ddim.ENTRIES,
     *pndm.ENTRIES,
+    *dance_diffusion.ENTRIES,
     *unet_2d.ENTRIES,
     *latent_diffusion.ENTRIES,
 )

@@ -4,6 +4,7 @@ from importlib import import_module
 
 NAMES = (
     "evaluator",
+    "notes-dance-diffusion",
     "storybook-ddpm",
     "storybook-kl",
     "storybook-ldm",
