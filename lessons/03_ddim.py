@@ -147,7 +147,8 @@ turns = [((b - a).norm() / a.norm()).item() for a, b in zip(slopes, slopes[1:], 
 figure, axes = plt.subplots(figsize=(6.4, 2.2), layout="constrained")
 axes.plot(pipe.scheduler.timesteps[1:].cpu(), [100 * turn for turn in turns], ".-", color="#6a4fa3")
 axes.invert_xaxis()
-axes.set(xlabel="timestep t (the walk goes to the right)", ylabel="the slope turns, %", yscale="log")
+axes.set(xlabel="timestep t (the walk goes to the right)", ylabel="the slope turns, %")
+axes.set(yscale="log", yticks=(0.1, 1, 10), yticklabels=(0.1, 1, 10))
 plt.show()
 
 # %% tags=["nbval-check-output"]

@@ -83,7 +83,7 @@ for ax, name, scheduler in zip(axes, ("DDIM", "PLMS"), (ddim, plms), strict=True
     curves = ax.plot(range(999, -1, -37), torch.cat(exact, 1).T, color="0.7", linewidth=3)
     walks = ax.plot([*times, 0], places.T, ".-", color="#c4502d" if name == "DDIM" else "#2d7dc4")
     ax.set(title=f"{name}, 8 steps", xlabel="timestep t", ylabel="$x_t$")
-    ax.legend([curves[0], walks[0]], ["exact", name], frameon=False)
+    ax.legend([curves[0], walks[0]], ["exact", name], frameon=False, loc="center left", ncols=2)
     ax.invert_xaxis()
 plt.show()
 
@@ -183,7 +183,7 @@ for name, skip, mark in (("F-PNDM", False, "o"), ("PLMS", True, "^")):
     scheduler = PNDMScheduler(skip_prk_steps=skip)
     scheduler.set_timesteps(10)
     axes.plot(scheduler.timesteps, mark + "-", label=f"{name}: {len(scheduler.timesteps)} calls", alpha=0.8)
-axes.set(xlabel="call of the network", ylabel="timestep t", title="10 steps")
+axes.set(xlabel="call of the network", ylabel="timestep t", title="10 steps", xticks=range(0, 19, 3))
 axes.legend()
 plt.show()
 print(scheduler.timesteps.tolist())
@@ -296,7 +296,9 @@ figure, axes = plt.subplots(figsize=(6.4, 2.6), layout="constrained")
 for name in names:
     counts = [calls for one, calls in far if one == name]
     axes.loglog(counts, [far[name, calls] for calls in counts], "o-", label=name.partition(",")[0])
-axes.set(xlabel="calls of the network", ylabel="distance, levels of 255", xticks=(10, 20, 40), xticklabels=(10, 20, 40))
+axes.minorticks_off()
+axes.set(xlabel="calls of the network", xticks=(10, 20, 40), xticklabels=(10, 20, 40))
+axes.set(ylabel="distance, levels of 255", yticks=(1, 2, 5, 10, 20), yticklabels=(1, 2, 5, 10, 20))
 axes.legend()
 plt.show()
 print({f"{name.partition(',')[0]}, {calls} calls": round(value, 1) for (name, calls), value in far.items()})

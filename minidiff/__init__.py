@@ -7,6 +7,7 @@ import importlib
 
 _PUBLIC = {
     "DiffusionPipeline": "minidiff.pipelines.base",
+    "DanceDiffusionPipeline": "minidiff.pipelines.dance_diffusion",
     "DDPMPipeline": "minidiff.pipelines.ddpm",
     "DDIMPipeline": "minidiff.pipelines.ddim",
     "PNDMPipeline": "minidiff.pipelines.pndm",
@@ -15,6 +16,7 @@ _PUBLIC = {
     "LDMTextToImagePipeline": "minidiff.pipelines.latent_diffusion",
     "AutoencoderKL": "minidiff.models.autoencoder_kl",
     "LDMBertModel": "minidiff.models.ldm_bert",
+    "UNet1DModel": "minidiff.models.unet_1d",
     "UNet2DConditionModel": "minidiff.models.unet_2d_condition",
     "StableDiffusionPipeline": "minidiff.pipelines.stable_diffusion",
     "StableDiffusionImg2ImgPipeline": "minidiff.pipelines.stable_diffusion_img2img",
@@ -26,6 +28,7 @@ _PUBLIC = {
     "VQModel": "minidiff.models.vq_model",
     "DDPMScheduler": "minidiff.schedulers.ddpm",
     "DDIMScheduler": "minidiff.schedulers.ddim",
+    "IPNDMScheduler": "minidiff.schedulers.ipndm",
     "PNDMScheduler": "minidiff.schedulers.pndm",
     "LMSDiscreteScheduler": "minidiff.schedulers.lms",
     "EulerDiscreteScheduler": "minidiff.schedulers.euler",
@@ -34,6 +37,7 @@ _PUBLIC = {
     "DPMSolverMultistepScheduler": "minidiff.schedulers.dpm_solver",
     "read": "minidiff.papers.reader.view",
     "zoo": "minidiff.zoo",
+    "audio": "minidiff.audio",
 }
 
 __all__ = sorted(_PUBLIC)

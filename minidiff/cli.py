@@ -97,7 +97,7 @@ def parser():
         "--out", type=picture_file, default="minidiff-tour.png", metavar="FILE", help="default %(default)s"
     )
 
-    sub = command("generate", generate, "draw pictures with one pipeline")
+    sub = command("generate", generate, "draw pictures, or sounds, with one pipeline")
     sub.add_argument(
         "pipeline", metavar="PIPELINE", type=str.lower, choices=CATALOGUE, help=f"one of {', '.join(CATALOGUE)}"
     )
@@ -105,7 +105,8 @@ def parser():
         "--steps", type=positive, metavar="N", help="steps of the sampler; the pipeline's choice if absent"
     )
     add_seed(sub)
-    sub.add_argument("--batch", type=positive, default=1, metavar="B", help="how many pictures (default %(default)s)")
+    sub.add_argument("--batch", type=positive, default=1, metavar="B", help="how many of them (default %(default)s)")
+    sub.add_argument("--seconds", type=seconds, metavar="T", help="how long, of a pipeline that draws sound")
     sub.add_argument("--prompt", metavar="TEXT", help='what to draw, such as "a yellow cat in the snow"')
     sub.add_argument("--negative", metavar="TEXT", help="what to lead away from")
     sub.add_argument("--scale", type=float, metavar="S", help="how strongly the prompt guides; 1 is no guidance")
@@ -119,7 +120,9 @@ def parser():
     )
     sub.add_argument("--weights", metavar="WHERE", help="a name in the zoo, a folder, or a Hub id")
     add_device(sub)
-    sub.add_argument("--out", type=picture_file, metavar="FILE", help="default minidiff-PIPELINE-SEED.png")
+    sub.add_argument(
+        "--out", metavar="FILE", help="default minidiff-PIPELINE-SEED.png; .wav for sound, with its picture beside it"
+    )
 
     sub = command("lessons", lessons, "copy the lessons' notebooks and open them in JupyterLab")
     sub.add_argument("folder", nargs="?", type=Path, default=Path("minidiff-lessons"), metavar="FOLDER")
@@ -165,15 +168,28 @@ def seed(text):
     return int(text)
 
 
-def picture_file(text):
+def seconds(text):
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return value
+
+
+PICTURES, SOUNDS = (".png", ".jpg", ".jpeg", ".webp"), (".wav",)
+
+
+def picture_file(text, suffixes=PICTURES):
     """A path that a picture can be written to, so that nobody waits for one that cannot be kept."""
     file = Path(text)
     if not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
         raise argparse.ArgumentTypeError(f"{text!r} lies in no folder that exists and can be written to")
     if file.is_dir():
         raise argparse.ArgumentTypeError(f"{text!r} is a folder")
-    if file.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise argparse.ArgumentTypeError(f"{text!r} does not end in .png, .jpg, .jpeg or .webp")
+    if file.suffix.lower() not in suffixes:
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(suffixes)}")
     return file
 
 
@@ -208,10 +224,13 @@ def pipeline_of(name):
 
 
 def draw(name, weights, device, seed, batch, call, scheduler=None):
-    """(PIL images, seconds, the call): the time is the sampler's alone, without loading."""
+    """(PIL images, sounds, seconds, the call): of sounds each has a picture, and `sounds` is (array (B, C, L), samples
+    a second), else None. The time is the sampler's alone, without loading.
+    """
     import torch
 
     import minidiff
+    from minidiff.zoo.gallery import sound_picture
 
     pipe = load(name, weights, device)
     if scheduler is not None:
@@ -219,8 +238,21 @@ def draw(name, weights, device, seed, batch, call, scheduler=None):
     pipe.set_progress_bar_config(desc=f"{name:>6}", leave=True)
     started = time.perf_counter()
     call = for_batch(pipe, batch, call)
-    images = pipe(generator=torch.Generator().manual_seed(seed), **call).images
-    return images, time.perf_counter() - started, call
+    result = pipe(generator=torch.Generator().manual_seed(seed), **call)
+    passed = time.perf_counter() - started
+    if not CATALOGUE[name].draws_sound:
+        return result.images, None, passed, call
+    rate = pipe.unet.config.sample_rate
+    return [sound_picture(sound, rate) for sound in result.audios], (result.audios, rate), passed, call
+
+
+def write_sounds(file, sounds, rate):
+    """One WAV file, in which they follow each other."""
+    import numpy as np
+
+    from minidiff import audio
+
+    audio.write(file, np.concatenate(list(sounds), axis=1), rate)
 
 
 def takes(pipe, argument):
@@ -293,38 +325,59 @@ def small_pictures(file, size, factor, batch):
 def tour(arguments):
     from minidiff.zoo.gallery import sheet, stack
 
-    device, sheets = chosen_device(arguments.device), []
+    device, sheets, heard = chosen_device(arguments.device), [], ""
     for name, entry in CATALOGUE.items():
-        images, seconds, call = draw(name, None, device, arguments.seed, 16, entry.call)
-        steps = f"{entry.call['num_inference_steps']} steps, {len(images)} pictures, {seconds:.1f} s"
+        few = 4 if entry.draws_sound else 16
+        pictures, sounds, passed, call = draw(name, None, device, arguments.seed, few, entry.call)
+        many = f"{len(pictures)} {'sounds' if sounds else 'pictures'}"
+        steps = f"{entry.call['num_inference_steps']} steps, {many}, {passed:.1f} s"
         if "mask_image" in call:  # before, mask, after, a row each
-            images = [*call["image"][:8], *call["mask_image"][:8], *images[:8]]
-        sheets.append((f"{name.upper()}: {entry.task}", steps, sheet(images)))
+            pictures = [*call["image"][:8], *call["mask_image"][:8], *pictures[:8]]
+        laid_out = sheet(pictures, columns=4, size=pictures[0].width) if sounds else sheet(pictures)
+        sheets.append((f"{name.upper()}: {entry.task}", steps, laid_out))
+        if sounds:
+            file = arguments.out.with_suffix(".wav")
+            write_sounds(file, *sounds)
+            heard = f", its sounds are {file}"
     stack(sheets).save(arguments.out)
     for caption, remark, _ in sheets:
         print(f"{caption} ({remark})")
-    print(f"The gallery is {arguments.out}. How it was drawn: minidiff lessons")
+    print(f"The gallery is {arguments.out}{heard}. How it was drawn: minidiff lessons")
 
 
 def generate(arguments):
     from minidiff.zoo.gallery import sheet
 
-    call = dict(CATALOGUE[arguments.pipeline].call)
+    name, sound = arguments.pipeline, CATALOGUE[arguments.pipeline].draws_sound
+    call = dict(CATALOGUE[name].call)
     if arguments.steps:
         call["num_inference_steps"] = arguments.steps
     for option, argument in OPTIONS.items():
         value = getattr(arguments, option)
-        if value is not None and not takes(pipeline_of(arguments.pipeline), argument):
-            raise ValueError(f"--{option} is {str(value)!r}, but {arguments.pipeline} takes no {option}")
+        if value is not None and not takes(pipeline_of(name), argument):
+            raise ValueError(f"--{option} is {str(value)!r}, but {name} takes no {option}")
         if value is not None and option != "scheduler":
             call[argument] = value
+    if arguments.seconds and not sound:
+        raise ValueError(
+            f"--seconds is {arguments.seconds:g}, but {name} draws pictures; allowed is it for sound alone"
+        )
+    if arguments.seconds:
+        call["audio_length_in_s"] = arguments.seconds
     device = chosen_device(arguments.device)
-    out = arguments.out or picture_file(f"minidiff-{arguments.pipeline}-{arguments.seed}.png")
+    suffix = ".wav" if sound else ".png"
+    out = picture_file(arguments.out or f"minidiff-{name}-{arguments.seed}{suffix}", SOUNDS if sound else PICTURES)
+    picture = picture_file(str(out.with_suffix(".png"))) if sound else out
     where = (arguments.weights, device, arguments.seed, arguments.batch)
-    images, seconds, _ = draw(arguments.pipeline, *where, call, arguments.scheduler)
-    (images[0] if len(images) == 1 else sheet(images, size=max(images[0].size))).save(out)
-    many = "1 picture" if len(images) == 1 else f"{len(images)} pictures"
-    print(f"{out}: {many} of {images[0].width}x{images[0].height}, {seconds:.1f} s")
+    pictures, sounds, passed, _ = draw(name, *where, call, arguments.scheduler)
+    (pictures[0] if len(pictures) == 1 else sheet(pictures, size=max(pictures[0].size))).save(picture)
+    many = f"{len(pictures)} {'sound' if sound else 'picture'}{'s' * (len(pictures) > 1)}"
+    if sound:
+        write_sounds(out, *sounds)
+        waves, rate = sounds
+        print(f"{out}: {many} of {waves.shape[2] / rate:g} s, {passed:.1f} s; seen in {picture}")
+    else:
+        print(f"{out}: {many} of {pictures[0].width}x{pictures[0].height}, {passed:.1f} s")
 
 
 def lessons(arguments):

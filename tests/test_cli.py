@@ -14,9 +14,9 @@ from latent_pipelines import both_pipelines, tiny_tokenizer
 from nbformat.sign import NotebookNotary
 from PIL import Image
 
-from minidiff import zoo
+from minidiff import audio, cli, zoo
 from minidiff.cli import copy_unless_changed, main, parser
-from minidiff.zoo.catalogue import CATALOGUE, PIPELINES
+from minidiff.zoo.catalogue import CATALOGUE, PIPELINES, Entry
 
 COMMANDS = ("tour", "generate", "lessons", "read", "pairs", "ledger", "train")
 
@@ -43,6 +43,10 @@ def test_help_names_every_option(command, capsys):
         (["generate", "ddim", "--steps", "0"], "'0' is not a whole number from 1 on"),
         (["generate", "ddim", "--steps", "\u00b2"], "'\u00b2' is not a whole number from 1 on"),
         (["generate", "ddim", "--stpes", "5"], "--stpes"),
+        (["generate", "ddim", "--seconds", "2"], "--seconds is 2, but ddim draws pictures"),
+        (["generate", "ddim", "--seconds", "0"], "'0' is not a number of seconds above 0"),
+        (["generate", "ddim", "--seconds", "nan"], "'nan' is not a number of seconds above 0"),
+        (["generate", "ddim", "--out", "note.wav"], "'note.wav' does not end in .png"),
         (["pairs", "--letter"], "--letter"),
         (["generate", "ddim", "--steps", "2000"], "num_inference_steps is 2000"),
         (["generate", "ddim", "--weights", "no-such-folder-here"], "no-such-folder-here"),
@@ -119,7 +123,8 @@ def test_a_file_gets_one_line_for_a_progress_bar(monkeypatch, tmp_path, capfd):
         ("minidiff.models.resnet", "minidiff.models.resnet", "return (F_x + W_s_x) / scale"),
         ("DDIMScheduler.step", "minidiff.schedulers.ddim.DDIMScheduler.step", "DDIM (12), guarded:"),
         ("resnet.ResnetBlock2D.forward", "minidiff.models.resnet.ResnetBlock2D.forward", "h = h + e"),
-        ("papers.tex.typeset", "minidiff.papers.tex.typeset", "def unicode_text(source):"),
+        ("tex.typeset", "minidiff.papers.tex.typeset", "def unicode_text(source):"),
+        ("storybook_ddpm", "minidiff.zoo.recipes.storybook_ddpm", "class Recipe(TrainingRecipe):"),
     ],
 )
 def test_code_is_read_beside_its_equations(name, title, line, capsys):
@@ -229,6 +234,60 @@ def test_generate_draws_nothing_that_it_cannot_keep(tmp_path, monkeypatch, capsy
     Path("minidiff-ddim-0.png").mkdir()
     assert main(["generate", "ddim", "--device", "cpu"]) == 2
     assert capsys.readouterr().err == "minidiff generate: 'minidiff-ddim-0.png' is a folder\n"
+
+
+@pytest.fixture
+def with_sound(monkeypatch):
+    """A tiny Dance Diffusion in the catalogue."""
+    from minidiff import DanceDiffusionPipeline, IPNDMScheduler, UNet1DModel
+
+    blocks = {
+        "down_block_types": ("DownBlock1DNoSkip", "DownBlock1D"),
+        "up_block_types": ("UpBlock1D", "UpBlock1DNoSkip"),
+    }
+    unet = UNet1DModel(2000, 1000, 1, 1, block_out_channels=(4, 32), **blocks)
+    pipe = DanceDiffusionPipeline(unet.eval(), IPNDMScheduler())
+    entry = Entry("DanceDiffusionPipeline", "", "sound", None, "", {"num_inference_steps": 2})
+    monkeypatch.setitem(CATALOGUE, "dance_diffusion", entry)
+    loaded = cli.load
+    monkeypatch.setattr(cli, "load", lambda name, *rest: pipe if name == "dance_diffusion" else loaded(name, *rest))
+
+
+def test_generate_writes_the_sound_that_the_seed_names_and_its_picture(with_sound, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    call = ["generate", "dance_diffusion", "--device", "cpu"]
+    assert main([*call, "--seconds", "1.5", "--out", "note.wav"]) == 0
+    assert "note.wav: 1 sound of 1.5 s, " in capsys.readouterr().out
+    sound, rate = audio.read("note.wav")
+    assert sound.shape == (1, 1500) and rate == 1000 and Image.open("note.png").size == (198, 198)
+    assert main([*call, "--seconds", "1.5", "--out", "again.wav"]) == 0
+    assert Path("again.wav").read_bytes() == Path("note.wav").read_bytes()
+    assert main([*call, "--batch", "3", "--seed", "4"]) == 0
+    assert audio.read("minidiff-dance_diffusion-4.wav")[0].shape == (1, 6000)
+    assert Image.open("minidiff-dance_diffusion-4.png").width > 3 * 198
+
+
+def test_generate_keeps_sound_in_wav_files_alone(with_sound, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minidiff.cli.draw", lambda *arguments: pytest.fail("it drew"))
+    for out, said in (
+        ("note.png", "'note.png' does not end in .wav"),
+        ("no/note.wav", "lies in no folder that exists"),
+    ):
+        assert main(["generate", "dance_diffusion", "--out", out, "--device", "cpu"]) == 2
+        assert said in capsys.readouterr().err
+    Path("note.png").mkdir()
+    assert main(["generate", "dance_diffusion", "--out", "note.wav", "--device", "cpu"]) == 2
+    assert "'note.png' is a folder" in capsys.readouterr().err
+
+
+def test_the_tour_has_its_sounds_beside_it(with_sound, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in list(CATALOGUE)[:-1]:
+        monkeypatch.delitem(CATALOGUE, name)
+    assert main(["tour", "--device", "cpu", "--out", "all.png"]) == 0
+    assert "The gallery is all.png, its sounds are all.wav." in capsys.readouterr().out
+    assert audio.read("all.wav")[0].shape == (1, 4 * 2000) and Image.open("all.png").width == 822
 
 
 def test_the_tour_shows_every_pipeline(tmp_path, monkeypatch, capsys):

@@ -121,6 +121,14 @@ def test_every_plot_cell_holds_a_picture(source):
     assert [text for text in bare if text.startswith(("<", "VBox("))] == [], "a picture's name, and no picture"
 
 
+@pytest.mark.parametrize("source", SOURCES, ids=ids)
+def test_axes_say_what_they_show(source):
+    for cell in jupytext.read(source).cells:
+        if "plt.subplots" in cell.source:
+            named = "barh(" in cell.source or "ylabel=" in cell.source  # bars that lie have their names beside them
+            assert "xlabel=" in cell.source and named, cell.source
+
+
 def test_notebooks_are_small():
     sizes = {source.stem: source.with_suffix(".ipynb").stat().st_size for source in SOURCES}
     assert max(sizes.values()) <= 0.7 * 2**20, sizes

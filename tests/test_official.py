@@ -133,3 +133,13 @@ def test_what_is_published_over_latents(load, name, repository, parameters):
     pipe = load(name, repository)
     assert {key: getattr(pipe, key).num_parameters() for key in parameters} == parameters
     assert pipe.vqvae.config.scaling_factor == (0.18215 if "bert" in parameters else 1.0)
+
+
+@torch.no_grad()
+def test_the_network_of_dance_diffusion(load):
+    pipe = load("DanceDiffusionPipeline", "harmonai/maestro-150k")
+    assert pipe.unet.num_parameters() == 221_389_322 and len(pipe.scheduler) == 100
+    wave = torch.sin(torch.arange(65536)).expand(1, 2, -1).to(pipe.device)
+    v = pipe.unet(wave, 1).sample
+    assert v.abs().sum().item() == pytest.approx(224.0896, abs=0.5)
+    assert v.abs().max().item() == pytest.approx(0.0607, abs=4e-4)

@@ -23,7 +23,7 @@ from minidiff.models.attention import Attention, NoAttention
 from minidiff.models.base import Model
 from minidiff.models.resample import Downsample2D, Upsample2D
 from minidiff.models.resnet import ResnetBlock2D
-from minidiff.models.unet_2d import DownBlock, MidBlock, check_levels
+from minidiff.models.unet_2d import DownBlock, MidBlock, check_lists
 from minidiff.noise import randn_like
 from minidiff.outputs import Output
 from minidiff.signatures import Off, leaving_out
@@ -252,16 +252,7 @@ def parts(block_out_channels, groups):
 
 def check_autoencoder(config):
     """Refuse a config, of this or of the vector-quantised autoencoder, that no network can be made of."""
-    for argument in ("down_block_types", "up_block_types", "block_out_channels"):
-        check_levels(argument, config[argument])
-        if len(config[argument]) != len(config.block_out_channels):
-            raise ValueError(
-                f"{argument} has {len(config[argument])} entries, block_out_channels "
-                f"{len(config.block_out_channels)}; each level needs one of both"
-            )
-    for argument, known in (("down_block_types", "DownEncoderBlock2D"), ("up_block_types", "UpDecoderBlock2D")):
-        for name in config[argument]:
-            check_one_of(f"an entry of {argument}", name, (known,))
+    check_lists(config, ("DownEncoderBlock2D",), ("UpDecoderBlock2D",))
     for argument in ("in_channels", "out_channels", "layers_per_block", "latent_channels", "norm_num_groups"):
         check_whole(argument, config[argument])
     for c in config.block_out_channels:

@@ -21,7 +21,7 @@ from minidiff.models.embeddings import TimestepEmbedding, one_for_each, timestep
 from minidiff.models.resample import Downsample2D, Upsample2D
 from minidiff.models.resnet import ResnetBlock2D
 from minidiff.models.transformer import Transformer2D
-from minidiff.models.unet_2d import DownBlock, MidBlock, UNet2DModel, UpBlock, check_levels, check_sample
+from minidiff.models.unet_2d import DownBlock, MidBlock, UNet2DModel, UpBlock, check_lists, check_sample
 from minidiff.outputs import Output
 from minidiff.signatures import leaving_out
 
@@ -197,25 +197,15 @@ def check_context(context, batch, channels):
 
 
 def check_config(config):
-    levels = config.block_out_channels
-    for argument in ("down_block_types", "up_block_types", "block_out_channels"):
-        check_levels(argument, config[argument])
-        if len(config[argument]) != len(levels):
-            raise ValueError(
-                f"{argument} has {len(config[argument])} entries, block_out_channels {len(levels)}; "
-                "each level needs one of both"
-            )
-    for argument, known in (("down_block_types", DOWN_BLOCKS), ("up_block_types", UP_BLOCKS)):
-        for name in config[argument]:
-            check_one_of(f"an entry of {argument}", name, tuple(known))
-    for argument in ("in_channels", "out_channels", "layers_per_block", "norm_num_groups", "cross_attention_dim"):
+    check_lists(config, DOWN_BLOCKS, UP_BLOCKS)
+    whole = ("in_channels", "out_channels", "layers_per_block", "norm_num_groups", "cross_attention_dim")
+    for argument in (*whole, "attention_head_dim"):
         check_whole(argument, config[argument])
-    check_whole("attention_head_dim", config.attention_head_dim)
-    for c in levels:
+    for c in config.block_out_channels:
         check_whole("an entry of block_out_channels", c)
         for argument in ("norm_num_groups", "attention_head_dim"):
             if c % config[argument]:
                 raise ValueError(f"block_out_channels holds {c}, which {argument}={config[argument]} does not divide")
-    if levels[0] % 2:
-        raise ValueError(f"block_out_channels begins with {levels[0]}; allowed is an even number of sinusoids")
+    if (first := config.block_out_channels[0]) % 2:
+        raise ValueError(f"block_out_channels begins with {first}; allowed is an even number of sinusoids")
     check_one_of("act_fn", config.act_fn, ("silu", "swish"))  # two names of one function

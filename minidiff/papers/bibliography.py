@@ -51,6 +51,8 @@ BIBLIOGRAPHY = {
         2022,
         "2211.01095",
     ),
+    "v-diffusion": Paper("v-diffusion", "Crowson", 2021, source="github.com/crowsonkb/v-diffusion-pytorch"),
+    "DanceDiffusion": Paper("Dance Diffusion", "Evans", 2022, source="github.com/Harmonai-org/sample-generator"),
     "LMS": Paper("k-diffusion, sample_lms", "Crowson", 2022, source="github.com/crowsonkb/k-diffusion"),
     "k-diffusion": Paper(
         "k-diffusion, get_ancestral_step and get_sigmas", "Crowson", 2022, source="github.com/crowsonkb/k-diffusion"
@@ -101,6 +103,12 @@ BIBLIOGRAPHY = {
         "Tancik et al.",
         2020,
         "2006.10739",
+    ),
+    "Keys": Paper(
+        "Cubic Convolution Interpolation for Digital Image Processing",
+        "Keys",
+        1981,
+        source="IEEE Transactions on Acoustics, Speech, and Signal Processing 29(6)",
     ),
     # Measures
     "FID": Paper(

@@ -46,6 +46,7 @@ GLOSSARY = (
     Entry("j", "an index that counts from 0"),
     Entry("k", "an index that counts from 0; in LMS and AB the order of the method"),
     Entry("m", "an index that counts from 0", papers=("LMS",)),
+    Entry("u", "the time before the crash schedule bends it, from 0 to 1", papers=("DanceDiffusion",)),
     Entry("s", "an index of time, under a product", papers=("DDPM",)),
     Entry("s", "0.008, which keeps the first betas from vanishing", papers=("IDDPM",)),
     Entry("f_t", "the cosine from which the levels follow", papers=("IDDPM",)),
@@ -88,6 +89,11 @@ GLOSSARY = (
     # Noise levels
     Entry(r"\beta_t", "the variance of the noise that timestep t adds"),
     Entry(r"\alpha_t", "1 - beta_t, the share of the variance that is kept", "DDIM writes alpha_t for alpha-bar_t"),
+    Entry(
+        r"\alpha_t", "the share of x_0 in x_t, the root of alpha-bar_t", papers=("PD", "v-diffusion", "DanceDiffusion")
+    ),
+    Entry(r"\sigma_t", "the share of noise in x_t", papers=("PD", "v-diffusion", "DanceDiffusion")),
+    Entry(r"\phi_t", "the angle by which x_0 has turned into noise", papers=("PD", "DanceDiffusion")),
     Entry(r"\bar\alpha_t", "the product of alpha_0 to alpha_t", "DDIM alpha_t; PD and LDM the square of their alpha_t"),
     Entry(r"\tilde\beta_t", "the variance of x_{t-1} when x_t and x_0 are known"),
     Entry(r"\tilde\mu_t", "the mean of x_{t-1} when x_t and x_0 are known"),
@@ -138,6 +144,10 @@ GLOSSARY = (
     Entry("b", "what passes the gate's function", "the paper writes xW + b", ("GEGLU",)),
     Entry("c", "what is gated", "the paper writes xV + c", ("GEGLU",)),
     Entry(r"\omega_k", "the frequencies of the time embedding"),
+    Entry(r"\phi", "the angles whose cosines and sines tell the time", papers=("Fourier",)),
+    Entry("W", "random frequencies", "the paper writes B", ("Fourier",)),
+    Entry("u", "the weight of a neighbour at the distance s", papers=("Keys",)),
+    Entry("s", "the distance from a neighbour, in steps of the coarser grid", papers=("Keys",)),
     # Training and measures
     Entry("L", "the loss; with rec of the reconstruction, with reg of what keeps latents in bounds"),
     Entry("w", "how much guidance goes beyond the condition; guidance_scale is 1 + w", papers=("CFG",)),

@@ -142,7 +142,8 @@ class DiscreteScheduler(Scheduler):
     def alphas(self):
         """The share of a signal that each timestep keeps, by its name in diffusers."""
         # DDPM §2  \alpha_t = 1 - \beta_t
-        return 1 - self.beta
+        alpha = 1 - self.beta
+        return alpha
 
     @property
     def alphas_cumprod(self):

@@ -109,6 +109,7 @@ class PNDMScheduler(DiscreteScheduler):
         """Choose the calls for a walk along the timesteps t, a list, and forget what was predicted before."""
         multistep = self.config.skip_prk_steps or len(t) < 4
         self.calls = self.plan_multistep(t) if multistep else self.plan_runge_kutta(t)
+        self.takes_first_step_twice = multistep
         self.runge_kutta_calls = 0 if multistep else 12  # three steps of four calls come first
         self.begin(device)
 
@@ -203,7 +204,7 @@ class PNDMScheduler(DiscreteScheduler):
 
     def multistep(self, eps_t, sample):
         """The noise to move along: Adams-Bashforth of as high an order as there are predictions, up to four."""
-        if self.runge_kutta_calls == 0 and self.counter == 1:
+        if self.takes_first_step_twice and self.counter == 1:
             eps_next = self.eps[0]
             # AB §III.1  \epsilon' = \frac{1}{2} (\epsilon_{t+\delta} + \epsilon_t)
             eps_prime = (eps_next + eps_t) / 2

@@ -43,28 +43,30 @@ def chart(curves, x, at, xlabel, ylabel, ticks=None, width=300, height=170):
     left, top, right, bottom = 44, 22, width - 10, height - 34
     across = lambda value: left + (right - left) * (value - x[0]) / (x[-1] - x[0] or 1)
     up = lambda value: bottom - (bottom - top) * (value - low) / (high - low)
-    text = lambda words, x, y, more="": (
-        f'<text x="{x:.0f}" y="{y:.0f}" stroke="none" font-size="11" {more}>{words}</text>'
-    )
+    text = lambda words, x, y, more="": f'<text x="{x:.0f}" y="{y:.0f}"{more}>{words}</text>'
 
-    frame = f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}" fill="none" opacity=".3"/>'
-    parts = [frame, text(ylabel, 4, 12, 'fill="currentColor"')]
-    parts.append(text(xlabel, (left + right) / 2, height - 4, 'fill="currentColor" text-anchor="middle"'))
+    frame = f'<rect x="{left}" y="{top}" width="{right - left}" height="{bottom - top}"/>'
+    marks = "".join(f'<path d="M{left} {up(number):.1f}h-4"/>' for number in round_numbers(low, high))
     ticks = ticks or {number: f"{number:g}" for number in round_numbers(x[0], x[-1])}
-    for number, words in ticks.items():
-        parts.append(text(words, across(number), bottom + 14, 'fill="currentColor" text-anchor="middle"'))
-    for number in round_numbers(low, high):
-        parts.append(f'<path d="M{left} {up(number):.1f}h-4" fill="none" opacity=".6"/>')
-        parts.append(text(f"{number:g}", left - 6, up(number) + 4, 'fill="currentColor" text-anchor="end"'))
+    below = [text(words, across(number), bottom + 14) for number, words in ticks.items()]
+    below.append(text(xlabel, (left + right) / 2, height - 4))
+    beside = [text(f"{number:g}", left - 6, up(number) + 4) for number in round_numbers(low, high)]
+    parts = [
+        text(ylabel, 4, 12),
+        f'<g text-anchor="middle">{"".join(below)}</g><g text-anchor="end">{"".join(beside)}</g>',
+        f'<g fill="none" stroke="currentColor" opacity=".4">{frame}{marks}</g>',
+    ]
     for k, (name, curve) in enumerate(curves.items()):
-        colour, every = CURVES[k % len(CURVES)], range(0, len(curve), max(1, len(curve) // 60))
-        points = " ".join(f"{across(x[i]):.0f},{up(curve[i]):.0f}" for i in every)
+        colour, last = CURVES[k % len(CURVES)], len(curve) - 1
+        some = sorted({round(share / 60 * last) for share in range(61)})  # all, if they are no more
+        points = " ".join(f"{across(x[i]):.0f},{up(curve[i]):.0f}" for i in some)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        parts.append(f'<circle cx="{across(x[at]):.1f}" cy="{up(curve[at]):.1f}" r="5" fill="{colour}" stroke="none"/>')
+        parts.append(f'<circle cx="{across(x[at]):.1f}" cy="{up(curve[at]):.1f}" r="5" fill="{colour}"/>')
         if len(curves) > 1:
-            parts.append(text(name, right - 60 * (len(curves) - k - 1), 12, f'fill="{colour}" text-anchor="end"'))
+            place = right - 60 * (len(curves) - k - 1)
+            parts.append(text(name, place, 12, f' fill="{colour}" text-anchor="end"'))
     size = f'width="{width}" height="{height}" viewBox="0 0 {width} {height}"'
-    return f'<svg {size} stroke="currentColor" font-family="sans-serif">{"".join(parts)}</svg>'
+    return f'<svg {size} fill="currentColor" font-family="sans-serif" font-size="11">{"".join(parts)}</svg>'
 
 
 def round_numbers(low, high):

@@ -2,6 +2,7 @@
 
 import io
 
+import torch
 from matplotlib.figure import Figure
 
 
@@ -27,9 +28,9 @@ def schedule_plot(*schedulers, labels=None):
         alpha_bar = scheduler.alpha_bar.double().cpu()
         label = labels[k] if labels else type(scheduler).__name__
         left.plot(alpha_bar, label=label)
-        right.plot(alpha_bar / (1 - alpha_bar), label=label)
-    left.set(xlabel="t", ylabel=r"$\bar\alpha_t$, how much of the picture is left")
-    right.set(xlabel="t", ylabel="signal-to-noise ratio", yscale="log")
+        right.plot(10 * torch.log10(alpha_bar / (1 - alpha_bar)), label=label)
+    left.set(xlabel="t", ylabel=r"$\bar\alpha_t$, the share of the picture")
+    right.set(xlabel="t", ylabel="signal-to-noise ratio, dB")
     for axes in (left, right):
         axes.legend(frameon=False)
     return figure

@@ -1,7 +1,8 @@
-"""The zoo: the drawn world, its evaluator, and the small trained weights that belong to the pipelines.
+"""The zoo: the drawn world, its evaluator, the sounds, and the small trained weights that belong to the pipelines.
 
 DDPMPipeline.from_pretrained(zoo.path("storybook-ddpm"))   # weights that came with the package
 zoo.world.draw(seed=3, object="cat", colour="yellow")      # a drawing and its caption
+zoo.sounds.note(seed=3, name="A4")                         # a note, and what made it
 zoo.evaluate(images, prompts)                              # what generated pictures are worth
 """
 
@@ -9,7 +10,7 @@ import importlib
 from pathlib import Path
 
 WEIGHTS = Path(__file__).parent / "weights"
-_MODULES = ("world", "evaluator", "recipes")
+_MODULES = ("world", "sounds", "evaluator", "recipes")
 
 __all__ = ["evaluate", "names", "path", *_MODULES]
 

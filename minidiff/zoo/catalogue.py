@@ -24,6 +24,11 @@ class Entry(NamedTuple):
     weights: str
     call: dict
 
+    @property
+    def draws_sound(self):
+        """bool: its call returns `.audios`."""
+        return self.pipeline == "DanceDiffusionPipeline"
+
 
 # Pipelines go by their module's name.
 PIPELINES = {

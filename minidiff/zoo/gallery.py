@@ -1,6 +1,6 @@
-"""Many pictures on one sheet, with captions."""
+"""Many pictures on one sheet, with captions; and pictures of sounds."""
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 PAPER, INK, PALE = (253, 251, 246), (40, 36, 48), (120, 114, 128)
 
@@ -45,3 +45,36 @@ def stack(sheets):
         page.paste(board, (0, y + head))
         y += head + board.height
     return page
+
+
+def sound_picture(sound, sample_rate, size=198):
+    """A sound as one sees it: its wave, and below it how loud each frequency is at each time.
+
+    Args:
+        sound: an array or tensor (C, L) in [-1, 1]; of several channels the mean.
+        sample_rate: samples a second, for the labels.
+        size: width and height of the picture in pixels.
+    Returns:
+        a PIL image: time runs to the right; the wave from -1 to 1; the spectrogram from 0 Hz, below, to half the rate,
+        over 60 decibels.
+    """
+    import torch
+
+    wave = torch.as_tensor(sound).detach().cpu().double().mean(dim=0)  # (L,)
+    picture = Image.new("RGB", (size, size), PAPER)
+    draw, middle, top = ImageDraw.Draw(picture), size // 5, 2 * size // 5
+    for x, part in enumerate(wave.tensor_split(size)):  # a column holds the wave's range in its time
+        if len(part):
+            low, high = (round(middle - middle * value.clamp(-1, 1).item()) for value in (part.min(), part.max()))
+            draw.line((x, low, x, high), INK)
+
+    window = torch.hann_window(256, dtype=wave.dtype)
+    loud = torch.stft(wave, 256, hop_length=64, window=window, pad_mode="constant", return_complex=True).abs()
+    loud = 2 * loud / window.sum()  # (129, times): 1 for a sine from -1 to 1
+    share = (1 + 20 * loud.clamp(min=1e-9).log10() / 60).clamp(0, 1).flip(0)
+    levels = Image.fromarray((255 * share).round().byte().numpy()).resize((size, size - top - 2), Image.Resampling.BOX)
+    picture.paste(ImageOps.colorize(levels, PAPER, INK), (0, top + 2))
+    font = ImageFont.load_default(11)
+    draw.text((3, top + 4), f"{sample_rate / 2000:g} kHz", PALE, font)
+    draw.text((size - 3, top + 4), f"{len(wave) / sample_rate:.3g} s", PALE, font, anchor="ra")
+    return picture

@@ -1,14 +1,16 @@
 """Whole walks against the papers' own code: see tests/goldens/README.md."""
 
 import json
+import math
 from pathlib import Path
 
+import diffusers
 import numpy as np
 import pytest
 import torch
 from against import relative_difference
 
-from minidiff import DDIMScheduler, DDPMScheduler, LMSDiscreteScheduler, PNDMScheduler
+from minidiff import DDIMScheduler, DDPMScheduler, IPNDMScheduler, LMSDiscreteScheduler, PNDMScheduler
 from minidiff.schedulers import ddpm
 from minidiff.zoo.mixture import Mixture
 
@@ -82,7 +84,52 @@ def test_the_network_is_theirs(name):
         assert relative_difference(network(x_t, t).sample, output) <= 1e-5
 
 
+# -- sound, in continuous time
+
+
+def perfect_velocity(wanted, x_t, t):
+    """v = alpha epsilon - sigma x_0 of the golden's data at any time, in float64, with the dtype of x_t."""
+    mixture, (a, s) = (
+        Mixture(wanted["mu"], wanted["std"], wanted["w"]),
+        (f(math.pi * t / 2) for f in (math.cos, math.sin)),
+    )
+    return (a * mixture.eps(x_t, a * a) - s * mixture.x_0(x_t, a * a)).to(x_t.dtype)
+
+
+def audio_differences(wanted, scheduler, first):
+    """As `differences`, for a walk that begins at entry `first` of the scheduler's times."""
+    scheduler.set_timesteps(wanted["meta"]["num_steps"])
+    x_t, states, outputs = wanted["x_T"], [], []
+    for t in scheduler.timesteps[first:]:
+        states.append(x_t)
+        outputs.append(perfect_velocity(wanted, x_t, float(t)))
+        x_t = scheduler.step(outputs[-1], t, x_t).prev_sample
+    torch.testing.assert_close(scheduler.timesteps[first:].double(), wanted["call_t"], rtol=0, atol=1e-6)
+    found = {"call_x": torch.stack(states), "model_out": torch.stack(outputs), "final": x_t}
+    return {key: relative_difference(value, wanted[key]) for key, value in found.items()}
+
+
+@pytest.mark.parametrize("name, first", [("iplms_exact_first", 0), ("iplms_from_second", 1)])
+def test_a_walk_of_sound(name, first):
+    found = audio_differences(golden(name), IPNDMScheduler(), first)
+    assert max(found.values()) <= 1e-5, found
+
+
+def test_the_first_step_may_be_any_that_follows_no_other():
+    for first_step in ("exact", "diffusers"):  # from the second time on there is one answer
+        found = audio_differences(golden("iplms_from_second"), IPNDMScheduler(first_step=first_step), 1)
+        assert max(found.values()) <= 1e-5, found
+
+
 # -- the ledger
+
+
+def test_the_first_step_from_pure_noise():
+    wanted = golden("iplms_exact_first")
+    theirs = audio_differences(wanted, diffusers.IPNDMScheduler(), 0)
+    switched = audio_differences(wanted, IPNDMScheduler(first_step="diffusers"), 0)
+    for found in (theirs, switched):
+        assert found["call_x"] == pytest.approx(0.06, abs=0.005) and found["final"] == pytest.approx(0.02, abs=0.005)
 
 
 def test_clipping_is_not_in_the_paper_of_ddim(monkeypatch):

@@ -124,16 +124,17 @@ def words(svg):
 
 def test_a_chart_says_what_it_shows():
     svg = chart({"DDIM": [2.0, 7.0], "DDPM": [3.0, 9.0]}, (0, 999), 1, "timestep", "distance")
-    assert words(svg) == ["distance", "timestep", "0", "200", "400", "600", "800", "2", "4", "6", "8", "DDIM", "DDPM"]
+    assert words(svg) == ["distance", "0", "200", "400", "600", "800", "timestep", "2", "4", "6", "8", "DDIM", "DDPM"]
     steps = {0: "10", 1: "20", 2: "50"}
     assert words(chart({"DDIM": [0.2, 0.5, 0.6]}, (0, 1, 2), 0, "steps", "named", steps)) == (
-        ["named", "steps", "10", "20", "50", "0.2", "0.3", "0.4", "0.5", "0.6"]
+        ["named", "10", "20", "50", "steps", "0.2", "0.3", "0.4", "0.5", "0.6"]
     )
 
 
 def test_a_tick_stands_where_its_number_lies():
     svg = chart({"a": [0.0, 4.0]}, (0, 1), 1, "x", "y", height=156)
-    ticks = {float(number): float(y) - 4 for y, number in re.findall(r'y="(\d+)"[^>]*text-anchor="end">([\d.]+)<', svg)}
+    (beside,) = re.findall(r'<g text-anchor="end">(.*?)</g>', svg)
+    ticks = {float(number): float(y) - 4 for y, number in re.findall(r'y="(\d+)">([\d.]+)<', beside)}
     (top,) = map(float, re.findall(r'cy="([\d.]+)"', svg))
     assert ticks[4] == top == 22 and ticks[0] == 122 and ticks[2] == 72
 
@@ -149,8 +150,8 @@ def test_round_numbers(low, high, numbers):
 def test_every_quantity_has_an_axis_of_its_own():
     frame = frames(widgets.noising(zoo.world.draw(seed=3, size=32), DDPMScheduler(), frames=2))[0]
     left, right = re.findall(r"<svg.*?</svg>", frame)
-    assert words(left)[:2] == ["alpha_bar, the share of the picture", "t"] and "0.4" in words(left)
-    assert words(right)[:2] == ["signal-to-noise ratio, dB", "t"] and {"-40", "0", "20"} <= set(words(right))
+    assert {"alpha_bar, the share of the picture", "t", "0.4"} <= set(words(left))
+    assert {"signal-to-noise ratio, dB", "t", "-40", "0", "20"} <= set(words(right))
 
 
 def test_the_slider_is_linked_in_the_browser(pipe):

@@ -11,7 +11,17 @@ import shutil
 import sys
 
 from minidiff.config import nearest
-from minidiff.papers.ledger import base, ddim, ddpm, latent_diffusion, pndm, sigmas, stable_diffusion, unet_2d
+from minidiff.papers.ledger import (
+    base,
+    dance_diffusion,
+    ddim,
+    ddpm,
+    latent_diffusion,
+    pndm,
+    sigmas,
+    stable_diffusion,
+    unet_2d,
+)
 from minidiff.papers.ledger.mismatch import Mismatch
 
 __all__ = ["ENTRIES", "Mismatch", "entry", "run", "text"]
@@ -22,6 +32,7 @@ ENTRIES = (
     *ddim.ENTRIES,
     *pndm.ENTRIES,
     *sigmas.ENTRIES,
+    *dance_diffusion.ENTRIES,
     *unet_2d.ENTRIES,
     *latent_diffusion.ENTRIES,
     *stable_diffusion.ENTRIES,

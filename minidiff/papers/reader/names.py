@@ -6,14 +6,14 @@ from pathlib import Path
 import minidiff
 from minidiff.config import nearest
 
-FOLDERS = ("schedulers", "pipelines", "models", "zoo")  # where a module's bare name is looked for, in this order
+FOLDERS = ("schedulers", "pipelines", "models")  # where a bare name is looked for first: `ddim` is the scheduler
 
 
 def named(name):
     """The module, class or function of that name.
 
     Args:
-        name: a module of this package, with its folder or bare, in whatever case; a public name; or what one of them
+        name: a module of this package, with its folders or bare, in whatever case; a public name; or what one of them
             holds, such as `resnet.ResnetBlock2D.forward`.
     Raises:
         ValueError: there is none.
@@ -33,8 +33,9 @@ def named(name):
 
 def module(name):
     """The module of that name, as `schedulers.ddim`; None if there is none."""
-    candidates = [name.lower(), *(f"{folder}.{name.lower()}" for folder in FOLDERS)]
-    return next((one for one in candidates if one in modules()), None)
+    found = [one for one in modules() if f".{one}".endswith(f".{name.lower()}")]
+    ranks = {one: FOLDERS.index(folder) for one in found if (folder := one.partition(".")[0]) in FOLDERS}
+    return min(found, key=lambda one: ranks.get(one, len(FOLDERS)), default=None)
 
 
 def modules():

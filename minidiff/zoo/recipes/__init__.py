@@ -4,6 +4,7 @@ from importlib import import_module
 
 NAMES = (
     "evaluator",
+    "notes-dance-diffusion",
     "storybook-clip",
     "storybook-ddpm",
     "storybook-kl",

@@ -4,6 +4,9 @@ High-Resolution Image Synthesis with Latent Diffusion Models. Rombach et al., CV
 and appendix G, without two parts: the discriminator, and the perceptual loss, which needs a network trained on a
 million photographs. Drawings have sharp edges and no textures; the distances of pixels do for them. The weight of the
 Kullback-Leibler term is the paper's, 10^-6.
+
+Its minutes were spent before its steps were: the weights that the zoo holds are the moving average after 2,395 of
+them, at 35 dB. The rest is left to gain.
 """
 
 from minidiff.models.autoencoder_kl import AutoencoderKL

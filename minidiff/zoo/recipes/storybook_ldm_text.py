@@ -115,7 +115,7 @@ class Recipe(latents.DiffusionRecipe):
         measures = {"steps": steps}
         groups = {"seen": world.SEEN, "held_out": sorted(world.HELD_OUT)}
         for name, combinations in groups.items():
-            for scale, n in ((guidance_scale, samples), (1.0, 200), (2.0, 200), (7.5, 200)):
+            for scale, n in ((guidance_scale, samples), (1.0, 100), (2.0, 100), (7.5, 100)):
                 measures[f"{name}, guidance_scale {scale:g}"] = self.accuracy(pipe, combinations, n, scale, steps)
         measures["autoencoder"] = latents.reconstruction(pipe.vqvae, latents.unseen_drawings(500))[0]
         return measures

@@ -43,6 +43,15 @@ def walk(scheduler, steps, sample, **options):
         sample = scheduler.step(torch.randn_like(sample), t, sample, **options).prev_sample
 
 
+def tiny_unet_1d(**options):
+    """A UNet of two levels for waves of three channels, with random weights."""
+    unet_class = importlib.import_module("minidiff.models.unet_1d").UNet1DModel
+    down, up = ("DownBlock1DNoSkip", "AttnDownBlock1D"), ("UpBlock1D", "UpBlock1DNoSkip")
+    sizes = {"sample_size": 16, "sample_rate": 10, "extra_in_channels": 6, "block_out_channels": (4, 64)}
+    blocks = {"down_block_types": down, "up_block_types": up}
+    return unet_class(in_channels=3, out_channels=3, **sizes | blocks | options)
+
+
 def tiny_unet(**options):
     """A UNet of two levels for pictures of 16 by 20, of each block type, with random weights."""
     down, up = ("DownBlock2D", "AttnDownBlock2D"), ("AttnUpBlock2D", "UpBlock2D")

@@ -2,7 +2,7 @@
 
 import torch
 
-from minidiff.papers.check.scenarios.driving import picture, rand, scenario, tiny_unet
+from minidiff.papers.check.scenarios.driving import picture, rand, scenario, tiny_unet, tiny_unet_1d
 
 
 @scenario("minidiff.models.resnet")
@@ -21,6 +21,12 @@ def embeddings(module):
     for flip_sin_to_cos in (False, True):
         for freq_shift in (0, 1):
             module.timestep_embedding(torch.tensor([3.5, 700]), 6, flip_sin_to_cos, freq_shift)
+
+
+@scenario("minidiff.models.unet_1d")
+def unet_1d(module):
+    for flip_sin_to_cos in (True, False):
+        tiny_unet_1d(flip_sin_to_cos=flip_sin_to_cos)(rand(2, 3, 16), torch.tensor([0.3, 0.9]))
 
 
 @scenario("minidiff.models.unet_2d")

@@ -14,7 +14,16 @@ from minidiff.papers.check.scenarios.driving import (
     tiny_autoencoder,
     tiny_conditioned_unet,
     tiny_unet,
+    tiny_unet_1d,
 )
+
+
+@scenario("minidiff.pipelines.dance_diffusion")
+def dance_diffusion_pipeline(module):
+    scheduler = importlib.import_module("minidiff.schedulers.ipndm").IPNDMScheduler()
+    pipe = module.DanceDiffusionPipeline(tiny_unet_1d(sample_size=400), scheduler)
+    pipe.set_progress_bar_config(disable=True)
+    pipe(batch_size=2, num_inference_steps=2)
 
 
 @scenario("minidiff.pipelines.ddpm")

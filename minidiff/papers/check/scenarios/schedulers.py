@@ -58,6 +58,17 @@ def ddim(module):
                 scheduler.inverse_step(rand(), t, rand())
 
 
+@scenario("minidiff.schedulers.ipndm")
+def ipndm(module):
+    for first_step in ("exact", "diffusers"):
+        scheduler = module.IPNDMScheduler(first_step=first_step)
+        walk(scheduler, 7, rand(2, 3, 5))
+        scheduler.set_timesteps(5)
+        scheduler.step(rand(), scheduler.timesteps[2], rand())  # a walk that begins later
+    scheduler.add_noise(rand(), rand(), torch.tensor([0.3, 0.9]))
+    scheduler.get_velocity(rand(), rand(), torch.tensor([0.3, 0.9]))
+
+
 @scenario("minidiff.schedulers.pndm")
 def pndm(module):
     for skip_prk_steps in (True, False):

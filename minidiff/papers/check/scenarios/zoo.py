@@ -4,7 +4,7 @@ import importlib
 
 import torch
 
-from minidiff.papers.check.scenarios.driving import rand, scenario, tiny_autoencoder, tiny_unet
+from minidiff.papers.check.scenarios.driving import rand, scenario, tiny_autoencoder, tiny_unet, tiny_unet_1d
 
 
 @scenario("minidiff.zoo.recipes.storybook_ddpm")
@@ -12,6 +12,12 @@ def storybook_ddpm(module):
     pictures = torch.randint(256, (2, 3, 16, 20), dtype=torch.uint8)
     recipe = module.Recipe()
     recipe.loss(tiny_unet(), (pictures,), torch.Generator().manual_seed(0), step=recipe.restarts[0])
+
+
+@scenario("minidiff.zoo.recipes.notes_dance_diffusion")
+def notes_dance_diffusion(module):
+    waves = torch.randint(-32767, 32768, (2, 3, 16), dtype=torch.int16)
+    module.Recipe().loss(tiny_unet_1d(), (waves,), torch.Generator().manual_seed(0), step=0)
 
 
 @scenario("minidiff.zoo.recipes.latents")
