@@ -126,7 +126,7 @@ class DiffusionRecipe(TrainingRecipe):
         t = (u * T).long().clamp(max=T - 1).to(z_0.device)  # u can round up to 1
         eps = randn(z_0.shape, generator, z_0.device)
         z_t = self.scheduler.add_noise(z_0, eps, t)
-        eps_theta = predict(z_t, t)
+        eps_theta = predict(z_t, t).float()
 
         alpha_bar_t = self.scheduler.alphas_cumprod.to(z_t.device)[t].reshape(B, 1, 1, 1)
 
@@ -136,5 +136,5 @@ class DiffusionRecipe(TrainingRecipe):
         w = (1 / (k + alpha_bar_t / (1 - alpha_bar_t)) ** gamma).clamp(max=8)  # (B, 1, 1, 1)
 
         # LDM (2), weighted  L = \overline{w (\epsilon - \epsilon_\theta(z_t, t))^2}
-        L = (w * (eps - eps_theta.float()) ** 2).mean()
+        L = (w * (eps - eps_theta) ** 2).mean()
         return L
