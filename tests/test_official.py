@@ -135,6 +135,22 @@ def test_what_is_published_over_latents(load, name, repository, parameters):
     assert pipe.vqvae.config.scaling_factor == (0.18215 if "bert" in parameters else 1.0)
 
 
+@pytest.mark.parametrize(
+    "name, repository, channels",
+    [
+        ("StableDiffusionPipeline", "stable-diffusion-v1-5/stable-diffusion-v1-5", 4),
+        ("StableDiffusionInpaintPipeline", "stable-diffusion-v1-5/stable-diffusion-inpainting", 9),
+    ],
+)
+def test_what_is_published_of_stable_diffusion(load, name, repository, channels):
+    pipe = load(name, repository)
+    parameters = {"unet": 859_520_964 + (channels - 4) * 2_880, "vae": 83_653_863, "text_encoder": 123_060_480}
+    parameters |= {"safety_checker": 303_981_588}
+    assert {key: getattr(pipe, key).num_parameters() for key in parameters} == parameters
+    assert pipe.unet.config.in_channels == channels and pipe.unet.config.sample_size == 64
+    assert pipe.tokenizer.model_max_length == 77 and pipe.scheduler.config.steps_offset == 1
+
+
 @torch.no_grad()
 def test_the_network_of_dance_diffusion(load):
     pipe = load("DanceDiffusionPipeline", "harmonai/maestro-150k")

@@ -7,6 +7,7 @@ Letters: z_t, the noisy latent, is `sample` in the public signature, \tau_\theta
 gives it, is `encoder_hidden_states`, both as in diffusers.
 """
 
+import re
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn.functional import silu
 
+from minidiff import files
 from minidiff.config import check_one_of, check_whole, configured
 from minidiff.models.attention import NoAttention
 from minidiff.models.base import Model
@@ -147,6 +149,14 @@ class UNet2DConditionModel(Model):
         self.conv_out = nn.Conv2d(C[0], out_channels, 3, padding=1)
 
     sample_shape = UNet2DModel.sample_shape
+    in_first_form = False  # whether its config was written before diffusers 0.9, when sample_size meant little
+
+    @classmethod
+    def described_in(cls, repository, folder, **changes):
+        made = super().described_in(repository, folder, **changes)
+        version = repository.read_json(files.join(folder, cls.config_file)).get("_diffusers_version", "")
+        made.in_first_form = bool(re.match(r"0\.[0-8]\.", version))
+        return made
 
     @leaving_out(
         class_labels=None,

@@ -69,6 +69,11 @@ class StableDiffusionBase(DiffusionPipeline):
                 "feature_extractor is None; allowed beside a safety_checker is the image processor that it was "
                 "published with. safety_checker=None does without both"
             )
+        network = unwrapped(unet)
+        if getattr(network, "in_first_form", False) and network.config.sample_size < 64:
+            network.register_to_config(
+                sample_size=64
+            )  # it was trained on pictures of 512 pixels, whatever its file says
         self.register_modules(
             vae=vae,
             text_encoder=text_encoder,

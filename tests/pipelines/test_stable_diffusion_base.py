@@ -291,6 +291,33 @@ def test_the_published_layout(tmp_path, capfd):
         np.testing.assert_allclose(draw(bare), wanted, atol=1e-4)
 
 
+@pytest.mark.parametrize("version, size", (("0.6.0.dev0", 64), ("0.8.1", 64), ("0.9.0", 4), ("0.42.1", 4)))
+def test_the_size_in_files_of_the_first_releases(version, size, tmp_path):
+    published(tmp_path / "old", 9)
+    config = json.loads((tmp_path / "old" / "unet" / "config.json").read_text())
+    (tmp_path / "old" / "unet" / "config.json").write_text(json.dumps(config | {"_diffusers_version": version}))
+    theirs = diffusers.StableDiffusionInpaintPipeline.from_pretrained(tmp_path / "old")
+    pipe = DiffusionPipeline.from_pretrained(tmp_path / "old")
+    assert pipe.unet.config.sample_size == theirs.unet.config.sample_size == size
+    pipe.save_pretrained(tmp_path / "new")
+    assert DiffusionPipeline.from_pretrained(tmp_path / "new").unet.config.sample_size == size
+
+
+# -- the ledger
+
+
+def test_schedulers_are_used_as_they_are():
+    config = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    first = []
+    for library, parts in zip((minidiff, diffusers), components()):
+        pipe = library.StableDiffusionPipeline(**parts, scheduler=library.DDIMScheduler(**config))
+        pipe.set_progress_bar_config(disable=True)
+        calls = counted(pipe)
+        pipe("a cat", num_inference_steps=10)
+        first.append((calls[0], pipe.scheduler.config.clip_sample))
+    assert first == [(900, True), (901, False)]
+
+
 # -- refusals
 
 

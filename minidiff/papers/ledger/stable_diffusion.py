@@ -28,6 +28,22 @@ ENTRIES = (
         test="tests/pipelines/test_stable_diffusion_img2img.py::test_one_more_step_of_noise",
     ),
     Mismatch(
+        "Stable Diffusion's scheduler",
+        paper="none.",
+        original="CompVis/stable-diffusion visits timesteps 1, 21, ..., 981 in 50 steps, and clips no latent.",
+        diffusers=(
+            "changes the config of the scheduler that its pipelines are given, with a warning: steps_offset becomes 1 "
+            "and, where nothing is inpainted, clip_sample False, whatever they were."
+        ),
+        effect=(
+            "A DDIMScheduler that nobody told about both, 10 steps: the network is first asked at timestep 900 instead "
+            "of 901, and latents are clipped to [-1, 1]."
+        ),
+        default="as the scheduler's config says; the published ones say steps_offset=1 and clip_sample=False",
+        switch="DDIMScheduler(steps_offset=1)",
+        test="tests/pipelines/test_stable_diffusion_base.py::test_schedulers_are_used_as_they_are",
+    ),
+    Mismatch(
         "Several images for several prompts",
         paper="none.",
         original="CompVis/stable-diffusion, img2img.py, takes one image for all prompts.",
