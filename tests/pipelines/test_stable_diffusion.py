@@ -24,7 +24,7 @@ def pipes():
         {"height": 24, "width": 40},  # odd latents
         {"num_images_per_prompt": 2},
         {"prompt": ["a cat", "snow"], "negative_prompt": ["", "cat"]},
-        {"prompt": ["a cat", "snow"], "negative_prompt": "dog", "num_images_per_prompt": 2},
+        {"prompt": ["a cat", "snow"], "negative_prompt": ["dog", ""], "num_images_per_prompt": 2},
         {"prompt": ""},
         {"num_inference_steps": 1},
         {"eta": 0.7},
