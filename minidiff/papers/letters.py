@@ -153,6 +153,17 @@ def glossary(width=120):
     return "\n".join(lines)
 
 
+def explained(letter, paper):
+    """What a Letter means in a paper of the bibliography, and who writes it otherwise; "" where nothing is said."""
+    of_all = [entry for entry in GLOSSARY if key(entry.letter) == key(letter) and not entry.papers]
+    of_paper = [entry for entry in GLOSSARY if key(entry.letter) == key(letter) and paper in entry.papers]
+    return next((f"{entry.meaning}{elsewhere(entry)}" for entry in of_paper + of_all), "")
+
+
 def describe(entry):
     where = f" ({', '.join(entry.papers)})" if entry.papers else ""
-    return f"{entry.meaning}{where}" + (f". Elsewhere: {entry.elsewhere}" if entry.elsewhere else "")
+    return f"{entry.meaning}{where}{elsewhere(entry)}"
+
+
+def elsewhere(entry):
+    return f". Elsewhere: {entry.elsewhere}" if entry.elsewhere else ""
