@@ -125,7 +125,7 @@ def test_a_file_gets_one_line_for_a_progress_bar(monkeypatch, tmp_path, capfd):
         ("DDIMScheduler.step", "minidiff.schedulers.ddim.DDIMScheduler.step", "DDIM (12), guarded:"),
         ("resnet.ResnetBlock2D.forward", "minidiff.models.resnet.ResnetBlock2D.forward", "h = h + e"),
         ("tex.typeset", "minidiff.papers.tex.typeset", "def unicode_text(source):"),
-        ("storybook_ddpm", "minidiff.zoo.recipes.storybook_ddpm", "class Recipe(TrainingRecipe):"),
+        ("storybook_ddpm", "minidiff.zoo.recipes.storybook_ddpm", "DDPM (14), weighted:"),
     ],
 )
 def test_code_is_read_beside_its_equations(name, title, line, capsys):
