@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-NAMES = ("evaluator", "storybook-ddpm")
+NAMES = ("evaluator", "storybook-ddpm", "storybook-ncsnpp")
 
 
 def recipe(name):
