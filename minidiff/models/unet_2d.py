@@ -11,6 +11,7 @@ appendix H.1: NCSN++, of the same parts and the Skip blocks of `unet_2d_blocks`.
 Letters: x_t is `sample` in the public signature, t or sigma `timestep`, as in diffusers.
 """
 
+import warnings
 from dataclasses import dataclass
 from functools import partial
 
@@ -199,6 +200,20 @@ class UNet2DModel(Model):
         if size is None:
             raise ValueError("sample_size is None; allowed is the height and width of a picture, a number or a pair")
         return (self.config.in_channels, *((size, size) if isinstance(size, int) else size))
+
+    def write_config(self, folder):
+        """Warns where diffusers would read the file and draw something else."""
+        blocks = [*self.down_blocks, *self.up_blocks] if self.has_picture else []
+        attentions = [a for block in blocks for a in block.attentions if isinstance(a, Attention)]
+        resnets = [r for block in self.up_blocks if isinstance(block.attentions[0], Attention) for r in block.resnets]
+        norms = [a.group_norm for a in attentions] + [r.norm1 for r in resnets if self.has_picture]
+        if any(norm.num_groups != 32 for norm in norms):
+            warnings.warn(
+                "diffusers has 32 groups in AttnSkip blocks, this narrow network fewer, and would draw something else "
+                'with its weights: see the ledger, "AttnSkip groups"',
+                stacklevel=2,
+            )
+        super().write_config(folder)
 
     def forward(self, sample, timestep, class_labels=None, return_dict=True):
         """Predicts from x_t and t.
