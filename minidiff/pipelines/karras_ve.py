@@ -49,7 +49,7 @@ class KarrasVePipeline(DiffusionPipeline):
             num_inference_steps: N, how many noise levels are visited; the network is called 2 N - 1 times.
             generator: for the first noise and that of every step: None, one, or a list of B.
             output_type: "pil", "np" (B, H, W, C) or "pt" (B, C, H, W), both in [0, 1].
-            latents: the first noise itself, of standard deviation sigma_max, (B, C, H, W).
+            latents: the first noise itself, standard normal, (B, C, H, W).
             callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces
                 tensors.
             callback_on_step_end_tensor_inputs: names out of "latents", "sample", "model_output",
@@ -64,7 +64,7 @@ class KarrasVePipeline(DiffusionPipeline):
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
 
         # EDM Alg. 2, line 2  x \sim \mathcal N(0, \sigma_{max}^2 I)
-        x = self.start_noise((batch_size, *self.unet.sample_shape), generator, latents)  # (B, C, H, W)
+        x = self.start_noise((batch_size, *self.sample_shape), generator, latents)  # (B, C, H, W)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             sigma, sigma_prev = self.scheduler.schedule[t], self.scheduler.schedule[t - 1] if t > 0 else 0
@@ -81,7 +81,7 @@ class KarrasVePipeline(DiffusionPipeline):
         return ImagePipelineOutput(self.postprocess(x, output_type)).as_asked(return_dict)
 
     def output(self, x, sigma):
-        r"""F_\theta, by which D = x + \sigma F_\theta, from a network that gives the score of y, a picture in [0, 1]."""
+        r"""F_\theta, in D = x + \sigma F_\theta, from a network that gives the score of y, a picture in [0, 1]."""
         # DDPM §3.3, rearranged  y = \frac{x + 1}{2}
         y = (x + 1) / 2
         s_theta = self.unet(y, sigma / 2).sample

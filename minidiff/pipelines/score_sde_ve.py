@@ -38,7 +38,7 @@ class ScoreSdeVePipeline(DiffusionPipeline):
         callback_on_step_end=None,
         callback_on_step_end_tensor_inputs=("latents",),
     ):
-        """Draw `batch_size` pictures. The corrector's steps are as long for all of them, so that they depend on each other.
+        """Draw `batch_size` pictures, which depend on each other: a corrector step is as long for all of them.
 
         Args:
             batch_size: B, how many.
@@ -46,7 +46,7 @@ class ScoreSdeVePipeline(DiffusionPipeline):
                 `correct_steps` + 1 times.
             generator: for the first noise and that of every step: None, one, or a list of B.
             output_type: "pil", "np" (B, H, W, C) or "pt" (B, C, H, W), both in [0, 1].
-            latents: the first noise itself, of standard deviation sigma_max, (B, C, H, W).
+            latents: the first noise itself, standard normal, (B, C, H, W).
             callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces
                 tensors.
             callback_on_step_end_tensor_inputs: names out of "latents", "sample", "model_output",
@@ -62,7 +62,7 @@ class ScoreSdeVePipeline(DiffusionPipeline):
         N, M = num_inference_steps, self.scheduler.config.correct_steps
 
         # SDE Alg. 2, line 1  x_N \sim \mathcal N(0, \sigma_{max}^2 I)
-        x = self.start_noise((batch_size, *self.unet.sample_shape), generator, latents)  # (B, C, H, W)
+        x = self.start_noise((batch_size, *self.sample_shape), generator, latents)  # (B, C, H, W)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             sigma = self.scheduler.sigmas[i]

@@ -43,7 +43,7 @@ class ScoreSdeVpPipeline(DiffusionPipeline):
         callback_on_step_end=None,
         callback_on_step_end_tensor_inputs=("latents",),
     ):
-        """Draw `batch_size` pictures. With corrector steps, which are as long for all of them, they depend on each other.
+        """Draw `batch_size` pictures; with corrector steps they depend on each other, see `langevin`.
 
         Args:
             batch_size: B, how many.
@@ -66,7 +66,7 @@ class ScoreSdeVpPipeline(DiffusionPipeline):
         N, M = num_inference_steps, self.scheduler.config.correct_steps
 
         # SDE Alg. 3, line 1  x \sim \mathcal N(0, I)
-        x = self.start_noise((batch_size, *self.unet.sample_shape), generator, latents)  # (B, C, H, W)
+        x = self.start_noise((batch_size, *self.sample_shape), generator, latents)  # (B, C, H, W)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             label = self.scheduler.label(t)

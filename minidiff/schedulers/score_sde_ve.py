@@ -98,13 +98,13 @@ class ScoreSdeVeScheduler(Scheduler):
         N, eps = num_inference_steps, self.config.sampling_eps if sampling_eps is None else sampling_eps
         check_whole("num_inference_steps", N, least=2)
         check_sampling_eps(eps)
-        k, sigma_min, sigma_max = torch.arange(N, dtype=table_dtype(), device=device), sde.sigma_min, sde.sigma_max
+        like, sigma_min, sigma_max = dict(dtype=table_dtype(), device=device), sde.sigma_min, sde.sigma_max
 
         # SDEcode  t_k = 1 - \frac{k}{N - 1} (1 - \epsilon)
-        t = 1 - k / (N - 1) * (1 - eps)
+        t = torch.linspace(1, eps, N, **like)
 
         # SDE app. C, shifted  \sigma_k = \sigma_{min} \left(\frac{\sigma_{max}}{\sigma_{min}}\right)^{\frac{k}{N - 1}}
-        sigma = sigma_min * (sigma_max / sigma_min) ** (k / (N - 1))
+        sigma = sigma_min * (sigma_max / sigma_min) ** torch.linspace(0, 1, N, **like)
         self.sde, self.timesteps, self.sigmas, self.discrete_sigmas = sde, t, sde.sigma(t), sigma
 
     def step_pred(self, model_output, timestep, sample, generator=None, return_dict=True):

@@ -86,9 +86,9 @@ class ScoreSdeVpScheduler(Scheduler):
         check_one_of("prediction_type", discrete.config.prediction_type, ("epsilon",))
         beta, T = discrete.beta, len(discrete)
         if not torch.allclose(beta, torch.linspace(beta[0], beta[-1], T, dtype=beta.dtype), rtol=1e-4):
+            schedule = discrete.config.beta_schedule
             raise ValueError(
-                f"the config's betas (beta_schedule={discrete.config.beta_schedule!r}) are not linear; allowed are linear "
-                "ones, as the SDE's are"
+                f"the config's betas (beta_schedule={schedule!r}) are not linear; allowed are linear ones, as the SDE's"
             )
         ends = {"beta_min": T * discrete.config.beta_start, "beta_max": T * discrete.config.beta_end}
         if discrete.config.trained_betas is not None:
@@ -112,9 +112,8 @@ class ScoreSdeVpScheduler(Scheduler):
                 f"num_inference_steps is {N}; allowed are more than beta_max={beta_max:g} with the predictor of "
                 "algorithm 3 or with corrector steps"
             )
-        k = torch.arange(N, dtype=table_dtype(), device=device)
         # SDEcode, guarded  t_k = 1 - \frac{k}{\max(N - 1, 1)} (1 - \epsilon)
-        t = 1 - k / max(N - 1, 1) * (1 - eps)
+        t = torch.linspace(1, eps, N, dtype=table_dtype(), device=device)
         self.timesteps = t
 
     def label(self, timestep):
