@@ -77,8 +77,8 @@ class UNet2DModel(Model):
         downsample_padding: 0 or 1, see `Downsample2D`.
         act_fn: "silu", the only one that is published.
         attention_head_dim: channels of one attention head; None means a single head.
-        norm_num_groups, norm_eps: of every GroupNorm; None means four channels a group, in at most 32 groups, which
-            Skip blocks have in any case.
+        norm_num_groups, norm_eps: of every GroupNorm. With Skip blocks None is allowed, four channels a group in at
+            most 32 groups, as the blocks themselves have it in any case: see the ledger, "AttnSkip groups".
     Raises:
         ValueError: a block type is unknown, the three lists do not have the same length, some blocks but not all are
             Skip blocks, or channels do not split into groups or heads.
@@ -138,9 +138,11 @@ class UNet2DModel(Model):
         down_block_types, up_block_types = map(without_prefix, (down_block_types, up_block_types))
         for argument in ("in_channels", "out_channels", "layers_per_block"):
             check_whole(argument, self.config[argument])
-        for argument in ("attention_head_dim", "norm_num_groups"):
-            if self.config[argument] is not None:
-                check_whole(argument, self.config[argument])
+        self.has_picture = check_skip(down_block_types, up_block_types)  # beside the features, all the way down and up
+        if attention_head_dim is not None:
+            check_whole("attention_head_dim", attention_head_dim)
+        if norm_num_groups is not None or not self.has_picture:
+            check_whole("norm_num_groups", norm_num_groups)
         check_one_of("time_embedding_type", time_embedding_type, ("positional", "fourier"))
         check_one_of("downsample_padding", downsample_padding, (0, 1))
         check_blocks(down_block_types, up_block_types, block_out_channels, norm_num_groups, attention_head_dim)
@@ -148,7 +150,6 @@ class UNet2DModel(Model):
             raise ValueError(f"act_fn is {act_fn!r}; only 'silu' is published and known here")
 
         C, temb_channels = block_out_channels, 4 * block_out_channels[0]  # C[0] is the finest level's
-        self.has_picture = is_skip(down_block_types[0])  # beside the features, all the way down and up
         plain = dict(eps=norm_eps, groups=norm_num_groups)
         level = dict(eps=norm_eps, groups=None, output_scale_factor=2**0.5) if self.has_picture else plain
         resnet, attention = (
@@ -203,11 +204,7 @@ class UNet2DModel(Model):
 
     def write_config(self, folder):
         """Warns where diffusers would read the file and draw something else."""
-        blocks = [*self.down_blocks, *self.up_blocks] if self.has_picture else []
-        attentions = [a for block in blocks for a in block.attentions if isinstance(a, Attention)]
-        resnets = [r for block in self.up_blocks if isinstance(block.attentions[0], Attention) for r in block.resnets]
-        norms = [a.group_norm for a in attentions] + [r.norm1 for r in resnets if self.has_picture]
-        if any(norm.num_groups != 32 for norm in norms):
+        if self.has_picture and not all(norm.num_groups == 32 for norm in norms_of_attentive_blocks(self)):
             warnings.warn(
                 "diffusers has 32 groups in AttnSkip blocks, this narrow network fewer, and would draw something else "
                 'with its weights: see the ledger, "AttnSkip groups"',
@@ -257,7 +254,7 @@ class UNet2DModel(Model):
 
         if self.config.time_embedding_type == "fourier":
             sigma = t.reshape(-1, 1, 1, 1)
-            # NCSNv2 Technique 3  h \leftarrow \frac{h}{\sigma}
+            # NCSNv2 §3.3  h \leftarrow \frac{h}{\sigma}
             h = h / sigma
             h = h.to(sample.dtype)
         return UNet2DOutput(sample=h).as_asked(return_dict)
@@ -273,6 +270,15 @@ class UNet2DModel(Model):
         for block in self.up_blocks:
             h, drawn = block(h, skips, temb, drawn)
         return self.conv_out(silu(self.conv_norm_out(h))) + drawn
+
+
+def norms_of_attentive_blocks(unet):
+    """Of AttnSkip blocks those GroupNorms whose number of groups diffusers counts otherwise."""
+    for block in [*unet.down_blocks, *unet.up_blocks]:
+        yield from (attention.group_norm for attention in block.attentions if isinstance(attention, Attention))
+    for block in unet.up_blocks:
+        if isinstance(block.attentions[0], Attention):
+            yield from (resnet.norm1 for resnet in block.resnets)
 
 
 def check_sample(sample, channels, halvings):
@@ -300,6 +306,17 @@ def is_skip(block_type):
     return "Skip" in block_type
 
 
+def check_skip(down_block_types, up_block_types):
+    """Returns whether these are Skip blocks. Raises ValueError where some are and some are not."""
+    names = [*down_block_types, *up_block_types]
+    if len(set(map(is_skip, names))) > 1:
+        raise ValueError(
+            f"down_block_types and up_block_types are {', '.join(names)}; allowed are Skip blocks at all levels or at "
+            "none, since they hand the picture on to each other"
+        )
+    return is_skip(names[0])
+
+
 def check_blocks(down_block_types, up_block_types, block_out_channels, groups, head_channels):
     for c in block_out_channels:
         check_whole("an entry of block_out_channels", c)
@@ -317,11 +334,6 @@ def check_blocks(down_block_types, up_block_types, block_out_channels, groups, h
             raise ValueError(
                 f"{argument} has {len(names)} entries, block_out_channels {len(block_out_channels)}; "
                 "each level needs one of both"
-            )
-        if len({is_skip(name) for name in (*down_block_types, *up_block_types)}) > 1:
-            raise ValueError(
-                f"{argument} is {', '.join(names)}; allowed are Skip blocks at all levels, down and up, or at none, "
-                "since they hand the picture on to each other"
             )
         for c, name in zip(block_out_channels, names if argument == "down_block_types" else reversed(names)):
             if groups and not is_skip(name) and c % groups:

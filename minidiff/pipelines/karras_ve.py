@@ -6,7 +6,7 @@ arXiv:2206.00364, algorithm 2. It draws pictures in [-1, 1] with networks that k
 
 import torch
 
-from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput, require_step, require_time
+from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput, require_steps, require_time
 from minidiff.schedulers.karras_ve import KarrasVeScheduler
 from minidiff.schedulers.score_sde_ve import ScoreSdeVeScheduler
 
@@ -26,7 +26,7 @@ class KarrasVePipeline(DiffusionPipeline):
         if isinstance(scheduler, ScoreSdeVeScheduler):  # in [-1, 1] the same noise is twice as large
             sigma_min, sigma_max = 2 * scheduler.config.sigma_min, 2 * scheduler.config.sigma_max
             scheduler = KarrasVeScheduler(sigma_min, sigma_max)
-        require_step(scheduler, "KarrasVeScheduler or a ScoreSdeVeScheduler", "add_noise_to_input", "step_correct")
+        require_steps(scheduler, "KarrasVeScheduler or a ScoreSdeVeScheduler", "add_noise_to_input", "step_correct")
         self.register_modules(unet=unet, scheduler=scheduler)
 
     @torch.no_grad()

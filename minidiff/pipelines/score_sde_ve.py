@@ -7,7 +7,7 @@ networks were drawn with, before it: see the ledger, "VE order".
 
 import torch
 
-from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput, require_step, require_time
+from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput, require_steps, require_time
 
 
 class ScoreSdeVePipeline(DiffusionPipeline):
@@ -22,7 +22,7 @@ class ScoreSdeVePipeline(DiffusionPipeline):
 
     def __init__(self, unet, scheduler):
         require_time(unet, "fourier")
-        require_step(scheduler, "ScoreSdeVeScheduler", "step_pred", "step_correct", "sigmas")
+        require_steps(scheduler, "ScoreSdeVeScheduler", "step_pred", "step_correct")
         self.register_modules(unet=unet, scheduler=scheduler)
 
     @torch.no_grad()

@@ -6,7 +6,7 @@ Poole, ICLR 2021, arXiv:2011.13456, equation 6; with corrector steps algorithm 3
 
 import torch
 
-from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput, require_step, require_time
+from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput, require_steps, require_time
 from minidiff.schedulers.base import DiscreteScheduler
 from minidiff.schedulers.score_sde_vp import ScoreSdeVpScheduler
 
@@ -27,7 +27,9 @@ class ScoreSdeVpPipeline(DiffusionPipeline):
         require_time(unet, "positional")
         if isinstance(scheduler, DiscreteScheduler):
             scheduler = ScoreSdeVpScheduler.from_config(scheduler)
-        require_step(scheduler, "ScoreSdeVpScheduler, or DDPM's", "step", "step_correct", "label")
+        require_steps(
+            scheduler, "ScoreSdeVpScheduler, a DDPMScheduler or a DDIMScheduler", "step", "step_correct", "label"
+        )
         self.register_modules(unet=unet, scheduler=scheduler)
 
     @torch.no_grad()

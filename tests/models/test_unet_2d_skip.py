@@ -82,7 +82,8 @@ def check(ours, theirs, sample, sigma=SIGMAS, within=1e-5):
         SMALL | {"mid_block_scale_factor": 1},
         SMALL | {"norm_eps": 1e-2},
         SMALL | {"attention_head_dim": 8},
-        SMALL | {"block_out_channels": (16,), "down_block_types": ("SkipDownBlock2D",), "up_block_types": ("SkipUpBlock2D",)},
+        SMALL
+        | {"block_out_channels": (16,), "down_block_types": ("SkipDownBlock2D",), "up_block_types": ("SkipUpBlock2D",)},
         WIDE,
         WIDE | {"layers_per_block": 2, "attention_head_dim": 64},
         WIDE | {"down_block_types": ("AttnSkipDownBlock2D",) * 2, "up_block_types": ("AttnSkipUpBlock2D",) * 2},
@@ -119,15 +120,17 @@ def test_a_noise_level_is_told_as_it_is():
 @pytest.mark.parametrize("dtype", (torch.float64, torch.float16))
 def test_dtypes(dtype):
     ours, theirs = (unet.to(dtype) for unet in pair(**SMALL))
+    if dtype == torch.float16:
+        ours.time_proj.weight.data = pair(**SMALL)[0].time_proj.weight  # a rounded frequency is another one
     with torch.no_grad():
         out = ours(randn(dtype=dtype), SIGMAS).sample
         assert out.dtype == dtype
-        if dtype == torch.float64:  # theirs takes the logarithm in the dtype of the noise level
-            assert_close(out, theirs(randn(dtype=dtype), SIGMAS.double()).sample, 1e-5)
-        else:
-            exact = pair(**SMALL)[0](randn(), SIGMAS).sample
-            for i in range(2):  # one is far smaller than the other; frequencies are rounded here
-                assert relative_difference(out[i].float(), exact[i]) < 0.2
+        # Theirs takes the logarithm in the dtype of the noise level, and the sinusoids in that of the frequencies.
+        wanted = (
+            theirs(randn(dtype=dtype), SIGMAS.double()) if dtype == torch.float64 else pair(**SMALL)[0](randn(), SIGMAS)
+        )
+        for mine, other in zip(out, wanted.sample.to(dtype)):  # one is far smaller than the other
+            assert relative_difference(mine, other) < (1e-5 if dtype == torch.float64 else 5e-3)
 
 
 def test_the_gradient_is_theirs():
@@ -203,7 +206,7 @@ def test_a_flat_folder_with_a_pickle_and_keys_of_old(tmp_path):
     loaded = UNet2DModel.from_pretrained(tmp_path)
     assert loaded.config == ours.config
     with torch.no_grad():
-        assert torch.equal(loaded(randn(), SIGMAS).sample, ours(randn(), SIGMAS).sample)
+        assert_close(loaded(randn(), SIGMAS).sample, ours(randn(), SIGMAS).sample)
 
 
 def test_diffusers_reads_what_is_saved(tmp_path):
@@ -228,10 +231,10 @@ def test_group_counts_of_a_narrow_network(tmp_path):
     assert norms == [[16, 16, 32, 32], [32, 32, 32, 32]]
     with torch.no_grad():
         difference = relative_difference(theirs(randn(), SIGMAS).sample, ours(randn(), SIGMAS).sample)
-    assert difference == pytest.approx(0.1, abs=0.1)
+    assert difference == pytest.approx(0.115, abs=0.001)
     with pytest.warns(UserWarning, match='diffusers has 32 groups in AttnSkip blocks.*the ledger, "AttnSkip groups"'):
         ours.save_pretrained(tmp_path)
-    assert torch.equal(UNet2DModel.from_pretrained(tmp_path)(randn(), 1.0).sample, ours(randn(), 1.0).sample)
+    check(UNet2DModel.from_pretrained(tmp_path), ours, randn())
 
 
 # -- refusals
@@ -243,10 +246,10 @@ def test_group_counts_of_a_narrow_network(tmp_path):
         ({"time_embedding_type": "learned"}, "time_embedding_type is 'learned'; allowed are 'positional', 'fourier'"),
         (
             {"down_block_types": ("DownBlock2D", "SkipDownBlock2D")},
-            "down_block_types is DownBlock2D, SkipDownBlock2D; allowed are Skip blocks at all levels, down and up, or at",
+            "are DownBlock2D, SkipDownBlock2D, SkipUpBlock2D, SkipUpBlock2D; allowed are Skip blocks at all levels",
         ),
-        ({"up_block_types": ("UpBlock2D",) * 2}, "allowed are Skip blocks at all levels, down and up, or at none"),
-        ({"block_out_channels": (16, 30)}, "block_out_channels leads to a GroupNorm over 30 channels, an entry or a sum"),
+        ({"up_block_types": ("UpBlock2D",) * 2}, "allowed are Skip blocks at all levels or at none"),
+        ({"block_out_channels": (16, 30)}, "block_out_channels leads to a GroupNorm over 30 channels, an entry or a"),
         ({"block_out_channels": (96, 48)}, "block_out_channels leads to a GroupNorm over 144 channels"),
         ({"norm_num_groups": 0}, "norm_num_groups is 0; allowed is a whole number from 1 on"),
     ],
