@@ -59,7 +59,7 @@ class ScoreSdeVePipeline(DiffusionPipeline):
         self.check_call(batch_size, generator, output_type)
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
-        N, M = num_inference_steps, self.scheduler.config.correct_steps
+        N, M, sigma_max = num_inference_steps, self.scheduler.config.correct_steps, self.scheduler.init_noise_sigma
 
         # SDE Alg. 2, line 1  x_N \sim \mathcal N(0, \sigma_{max}^2 I)
         x = self.start_noise((batch_size, *self.sample_shape), generator, latents)  # (B, C, H, W)

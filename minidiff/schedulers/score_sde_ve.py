@@ -121,8 +121,8 @@ class ScoreSdeVeScheduler(Scheduler):
             ValueError: `timestep` is no entry of `timesteps`, or `model_output` is not shaped like `sample`.
         """
         self.check_step(sample, model_output=model_output)
-        x_i, s_theta, i = sample, model_output, len(self.timesteps) - 1 - place_of(timestep, self.timesteps)
-        sigma_i = self.discrete_sigmas[i]
+        i = len(self.timesteps) - 1 - place_of(timestep, self.timesteps)
+        x_i, s_theta, sigma_i = sample, model_output, self.discrete_sigmas[i]
         sigma_prev = self.discrete_sigmas[i - 1] if i > 0 else torch.zeros_like(sigma_i)
 
         # EDM (3), rearranged  \hat x_0 = x_i + \sigma_i^2 s_\theta

@@ -90,10 +90,13 @@ class ScoreSdeVpScheduler(Scheduler):
             raise ValueError(
                 f"the config's betas (beta_schedule={schedule!r}) are not linear; allowed are linear ones, as the SDE's"
             )
-        ends = {"beta_min": T * discrete.config.beta_start, "beta_max": T * discrete.config.beta_end}
+        beta_start, beta_end = discrete.config.beta_start, discrete.config.beta_end
+        table = {"num_train_timesteps": T, "trained_on": "table"}
         if discrete.config.trained_betas is not None:
-            ends = {"beta_min": T * beta[0].item(), "beta_max": T * beta[-1].item(), "trained_betas": beta}
-        return cls(**dict(num_train_timesteps=T, trained_on="table") | ends | changes)
+            beta_start, beta_end, table["trained_betas"] = beta[0].item(), beta[-1].item(), beta
+        # SDE app. B  \beta_{min} = T \beta_{start},\quad \beta_{max} = T \beta_{end}
+        beta_min, beta_max = T * beta_start, T * beta_end
+        return cls(**table | {"beta_min": beta_min, "beta_max": beta_max} | changes)
 
     def set_timesteps(self, num_inference_steps, device=None):
         """Choose the times to visit.
@@ -211,8 +214,9 @@ class ScoreSdeVpScheduler(Scheduler):
 
     def beta_of(self, t, N):
         r"""\beta_i, the variance that DDPM's step there has, if it has N."""
-        # SDE app. C  \beta_i = \frac{\beta(t)}{N}
-        beta_i = self.sde.beta(t) / N
+        beta = self.sde.beta(t)
+        # SDE app. B, rearranged  \beta_i = \frac{\beta}{N}
+        beta_i = beta / N
         return beta_i
 
     def add_noise(self, original_samples, noise, timesteps):

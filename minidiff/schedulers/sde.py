@@ -138,7 +138,9 @@ class VPSDE(SDE):
         return sigma
 
     def marginal(self, x_0, t):
-        return self.m(t) * x_0, self.sigma(t)
+        # SDE (33)  \mathrm{mean} = m(t) x_0
+        mean = self.m(t) * x_0
+        return mean, self.sigma(t)
 
 
 @dataclass(eq=False)

@@ -2,7 +2,7 @@
 
 import torch
 
-from minidiff.papers.check.scenarios.driving import rand, scenario, tiny_unet
+from minidiff.papers.check.scenarios.driving import rand, scenario, tiny_score_unet, tiny_unet
 
 
 @scenario("minidiff.zoo.recipes.storybook_ddpm")
@@ -10,6 +10,12 @@ def storybook_ddpm(module):
     pictures = torch.randint(256, (2, 3, 16, 20), dtype=torch.uint8)
     recipe = module.Recipe()
     recipe.loss(tiny_unet(), (pictures,), torch.Generator().manual_seed(0), step=recipe.restarts[0])
+
+
+@scenario("minidiff.zoo.recipes.storybook_ncsnpp")
+def storybook_ncsnpp(module):
+    pictures = torch.randint(256, (7, 3, 16, 20), dtype=torch.uint8)
+    module.Recipe().loss(tiny_score_unet(), (pictures,), torch.Generator().manual_seed(0), step=0)
 
 
 @scenario("minidiff.zoo.evaluator")
