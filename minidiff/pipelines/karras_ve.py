@@ -62,10 +62,10 @@ class KarrasVePipeline(DiffusionPipeline):
         self.check_call(batch_size, generator, output_type)
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
-        shape, sigma_max = (batch_size, *self.sample_shape), self.scheduler.init_noise_sigma
+        sigma = self.scheduler.init_noise_sigma
 
-        # EDM Alg. 2, line 2  x \sim \mathcal N(0, \sigma_{max}^2 I)
-        x = self.start_noise(shape, generator, latents)  # (B, C, H, W)
+        # EDM Alg. 2, line 2  x \sim \mathcal N(0, \sigma^2 I)
+        x = self.start_noise((batch_size, *self.sample_shape), generator, latents)  # (B, C, H, W)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             sigma, sigma_prev = self.scheduler.schedule[t], self.scheduler.schedule[t - 1] if t > 0 else 0

@@ -59,9 +59,9 @@ class ScoreSdeVePipeline(DiffusionPipeline):
         self.check_call(batch_size, generator, output_type)
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
-        N, M, sigma_max = num_inference_steps, self.scheduler.config.correct_steps, self.scheduler.init_noise_sigma
+        N, M, sigma = num_inference_steps, self.scheduler.config.correct_steps, self.scheduler.init_noise_sigma
 
-        # SDE Alg. 2, line 1  x_N \sim \mathcal N(0, \sigma_{max}^2 I)
+        # SDE Alg. 2, line 1  x \sim \mathcal N(0, \sigma^2 I)
         x = self.start_noise((batch_size, *self.sample_shape), generator, latents)  # (B, C, H, W)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):

@@ -9,7 +9,7 @@ Not entries:
 * The authors' pictures are cut off to levels, those of diffusers and this package rounded.
 * The first VP pipeline of diffusers, long gone, told the network t (N - 1), with N the number of steps asked for. The
   authors tell a network of continuous time 999 t, and one of T timesteps t (T - 1); so does this package.
-* ScoreSdeVpScheduler has num_train_timesteps=2000, which diffusers uses for nothing, and this package for a table alone.
+* ScoreSdeVpScheduler has num_train_timesteps=2000, which diffusers never uses, and this package for a table alone.
 """
 
 from minidiff.papers.ledger.mismatch import Mismatch

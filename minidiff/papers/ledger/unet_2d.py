@@ -25,15 +25,17 @@ ENTRIES = (
         "AttnSkip groups",
         paper="SDE appendix H.1 takes over DDPM's residual blocks and does not say how many groups they normalise.",
         original=(
-            "yang-song/score_sde_pytorch has four channels a group in every GroupNorm, in at most 32 groups: min(C // 4, 32)."
+            "yang-song/score_sde_pytorch has four channels a group in every GroupNorm, in at most 32 groups: "
+            "min(C // 4, 32)."
         ),
         diffusers=(
-            "AttnSkipDownBlock2D and AttnSkipUpBlock2D have 32 groups in their attention, whatever C is; and the residual "
-            "blocks of the latter begin with min(C_in + C_skip // 4, 32) groups, where SkipUpBlock2D has the parentheses."
+            "AttnSkipDownBlock2D and AttnSkipUpBlock2D have 32 groups in their attention, whatever C is; and the "
+            "residual blocks of the latter begin with min(C_in + C_skip // 4, 32) groups, where SkipUpBlock2D has the "
+            "parentheses."
         ),
         effect=(
-            "None for the published networks, which have 256 and 512 channels there. In a network with 64 channels there "
-            "the outputs differ by 11.5 % of the largest value."
+            "None for the published networks, which have 256 and 512 channels there. In a network with 64 channels "
+            "there the outputs differ by 11.5 % of the largest value."
         ),
         default="original; saving such a narrow network warns, since diffusers would draw something else with it",
         switch="",
