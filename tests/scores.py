@@ -21,7 +21,8 @@ def golden(name):
 def ve_score(mixture, x, sigma):
     """The score of x = x_0 + sigma z, float64: x is sqrt(1 + sigma^2) times a sample of DDPM's kind."""
     alpha_bar = 1 / (1 + torch.as_tensor(sigma, dtype=torch.float64) ** 2)
-    return alpha_bar**0.5 * mixture.score(alpha_bar**0.5 * x.double(), alpha_bar)
+    a = alpha_bar.reshape(-1, *[1] * (x.ndim - 1)) ** 0.5
+    return a * mixture.score(a * x.double(), alpha_bar)
 
 
 def vp_score(mixture, x, t, sde=VPSDE()):

@@ -54,7 +54,7 @@ CATALOGUE = {
         "pictures, predictor and corrector",
         None,
         "storybook-ncsnpp",
-        {"num_inference_steps": 100},
+        {"num_inference_steps": 70},
     ),
     "score_sde_vp": Entry(
         "ScoreSdeVpPipeline",
