@@ -81,6 +81,12 @@ class KarrasVeScheduler(Scheduler):
         """The standard deviation of the noise that a walk begins with."""
         return self.config.sigma_max
 
+    def __len__(self):
+        raise TypeError("KarrasVeScheduler has no len(): its network was trained on all noise levels, not on some")
+
+    def __bool__(self):
+        return True  # Python would ask for len()
+
     def set_timesteps(self, num_inference_steps, device=None):
         """Choose the noise levels to visit.
 

@@ -77,7 +77,7 @@ class VESDE(SDE):
 
     def sigma(self, t):
         r"""\sigma, shaped like t: it grows in equal ratios, not in equal steps."""
-        # SDE (31)  \sigma = \sigma_{min} \left(\frac{\sigma_{max}}{\sigma_{min}}\right)^t
+        # SDE (31), squared  \sigma = \sigma_{min} \left(\frac{\sigma_{max}}{\sigma_{min}}\right)^t
         sigma = self.sigma_min * (self.sigma_max / self.sigma_min) ** t
         return sigma
 
@@ -133,7 +133,7 @@ class VPSDE(SDE):
     def sigma(self, t):
         r"""\sigma, shaped like t. The difference from 1 is taken before it can drown in rounding."""
         t = torch.as_tensor(t)
-        # SDE (33)  \sigma = \sqrt{1 - \exp(-\frac12 t^2 (\beta_{max} - \beta_{min}) - t \beta_{min})}
+        # SDE (33), squared  \sigma = \sqrt{1 - \exp(-\frac12 t^2 (\beta_{max} - \beta_{min}) - t \beta_{min})}
         sigma = (-torch.expm1(-(t**2) * (self.beta_max - self.beta_min) / 2 - t * self.beta_min)) ** 0.5
         return sigma
 

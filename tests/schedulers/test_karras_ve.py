@@ -153,6 +153,12 @@ def test_the_dtype_of_the_sample_is_kept():
         assert {x_hat.dtype} | {value.dtype for out in (step, corrected) for value in out.values()} == {dtype}
 
 
+def test_it_has_no_number_of_timesteps():
+    with pytest.raises(TypeError, match="has no len"):
+        len(KarrasVeScheduler())
+    assert KarrasVeScheduler()
+
+
 def test_what_is_saved_is_loaded(tmp_path):
     scheduler = KarrasVeScheduler(sigma_schedule="rho", s_churn=20)
     scheduler.save_pretrained(tmp_path)

@@ -142,6 +142,16 @@ def test_a_table_of_betas_becomes_an_sde(discrete):
         assert torch.equal(made.alpha_bar, discrete.alpha_bar)
 
 
+def test_a_file_of_ddpm_becomes_an_sde(tmp_path):
+    """Also where it says nothing of its betas, since they are the default."""
+    DDPMScheduler().save_pretrained(tmp_path)
+    assert "beta_start" not in (tmp_path / "scheduler_config.json").read_text()
+    made = ScoreSdeVpScheduler.from_pretrained(tmp_path)
+    assert made.config.trained_on == "table" and torch.equal(made.alpha_bar, DDPMScheduler().alpha_bar)
+    with pytest.raises(TypeError, match="config is 'somewhere'; allowed is a mapping"):
+        ScoreSdeVpScheduler.from_config("somewhere")
+
+
 def test_a_table_that_is_given():
     betas = torch.linspace(1e-4, 0.02, 500)
     made = ScoreSdeVpScheduler.from_config(DDPMScheduler(500, trained_betas=betas))
