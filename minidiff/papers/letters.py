@@ -32,7 +32,8 @@ class Entry:
         return equations(f"{self.tex} = 0")[0].left
 
 
-NOISE_LEVEL_PAPERS = ("EDM", "LMS", "SDE", "DPM-Solver++")
+NOISE_LEVEL_PAPERS = ("EDM", "LMS", "SDE", "SDEcode", "NCSNv2", "P2", "DPM-Solver++")
+SDE_PAPERS = ("SDE", "SDEcode")
 
 GLOSSARY = (
     # Time
@@ -63,7 +64,7 @@ GLOSSARY = (
     ),
     Entry(r"\epsilon", "standard normal noise; with theta the network's prediction of it", "SDE z, EDM n"),
     Entry(r"\epsilon'", "the noise to move along, combined from several predictions", "in AB it is the slope"),
-    Entry("z", "standard normal noise that a step adds", papers=("DDPM", "SDE")),
+    Entry("z", "standard normal noise that a step adds", papers=("DDPM", "SDE", "SDEcode")),
     Entry("z", "a latent, what an autoencoder makes of a picture", papers=("VAE", "VQ", "LDM", "CFG")),
     Entry("v", "the velocity that a network can be trained to predict", papers=("PD",)),
     Entry(r"\theta", "as an index: computed by a network with these weights"),
@@ -85,6 +86,24 @@ GLOSSARY = (
         "DDPM: the root of 1 - alpha-bar_t",
         NOISE_LEVEL_PAPERS,
     ),
+    # Stochastic differential equations
+    Entry("f", "the drift: how x moves by itself", papers=("SDE",)),
+    Entry("g", "the diffusion: how much noise is added", papers=SDE_PAPERS),
+    Entry("s", "the score, the gradient of log p_t(x); with theta the network's", papers=(*SDE_PAPERS, "EDM")),
+    Entry("m", "what is left of x_0 at time t", papers=("SDE", "DDIM")),
+    Entry("x_{i-1}'", "the sample after a step, before its noise", papers=("SDE",)),
+    Entry("r", "the ratio of signal to noise in a corrector step", "the config calls it snr", SDE_PAPERS),
+    Entry(r"\varepsilon", "the length of a corrector step", papers=SDE_PAPERS),
+    Entry("y", "the sample, moved from [-1, 1] to [0, 1]", papers=("DDPM",)),
+    Entry(r"\hat\sigma", "the noise level after churn", "EDM t-hat", ("EDM",)),
+    Entry(r"\hat x", "the sample after churn", papers=("EDM",)),
+    Entry(r"\gamma", "by which part churn raises the noise level", papers=("EDM",)),
+    Entry("S_{churn}", "how much noise is churned, over all steps; S_noise is its standard deviation", papers=("EDM",)),
+    Entry(r"\rho", "how unevenly the noise levels lie; 7 puts more of them at the low end", papers=("EDM",)),
+    Entry("D", "the picture that the network believes in", "x_0-hat elsewhere", ("EDM",)),
+    Entry(r"F_\theta", "the network's own part of D", papers=("EDM",)),
+    Entry("d", "the slope dx / d sigma at a step's start", papers=("EDM",)),
+    Entry("d'", "the slope at the step's end", papers=("EDM",)),
     Entry(r"\eta", "how much of DDPM's noise a DDIM step adds, from 0 to 1"),
     # Layers
     Entry("x", "the input of a layer", papers=("ResNet", "Attention", "GN", "SiLU", "GELU", "GEGLU")),
@@ -103,6 +122,8 @@ GLOSSARY = (
     Entry("W", "random frequencies", "the paper writes B", ("Fourier",)),
     Entry("u", "the weight of a neighbour at the distance s", papers=("Keys",)),
     Entry("s", "the distance from a neighbour, in steps of the coarser grid", papers=("Keys",)),
+    Entry("W", "random frequencies of the time embedding", papers=("SDEcode",)),
+    Entry(r"\phi", "the phases of its sinusoids", papers=("SDEcode",)),
     # Training and measures
     Entry("L", "the loss"),
     Entry("w", "how much guidance goes beyond the condition; guidance_scale is 1 + w", papers=("CFG",)),
@@ -110,7 +131,7 @@ GLOSSARY = (
         "w",
         "the weight of a time in the loss",
         "the paper writes lambda'_t, of another form of the loss",
-        ("P2", "DDPM"),
+        ("P2", "DDPM", "SDE"),
     ),
     Entry("k", "what keeps the weight of the cleanest times from vanishing; 1 in the paper, 0 here", papers=("P2",)),
     Entry(r"\gamma", "how strongly the weight of a time grows with its noise", papers=("P2",)),

@@ -53,4 +53,28 @@ CATALOGUE = {
         "storybook-ddpm",
         {"num_inference_steps": 20},
     ),
+    "score_sde_ve": Entry(
+        "ScoreSdeVePipeline",
+        "Song et al. 2021, arXiv:2011.13456",
+        "pictures, predictor and corrector",
+        None,
+        "storybook-ncsnpp",
+        {"num_inference_steps": 70},
+    ),
+    "score_sde_vp": Entry(
+        "ScoreSdeVpPipeline",
+        "Song et al. 2021, arXiv:2011.13456",
+        "pictures, DDPM in continuous time",
+        None,
+        "storybook-ddpm",
+        {"num_inference_steps": 250},
+    ),
+    "karras_ve": Entry(
+        "KarrasVePipeline",
+        "Karras, Aittala, Aila & Laine 2022, arXiv:2206.00364",
+        "pictures, Heun's method and churn",
+        None,
+        "storybook-ncsnpp",
+        {"num_inference_steps": 50},
+    ),
 }

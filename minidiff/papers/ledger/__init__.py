@@ -11,12 +11,13 @@ import shutil
 import sys
 
 from minidiff.config import nearest
-from minidiff.papers.ledger import base, dance_diffusion, ddim, ddpm, pndm, unet_2d
+from minidiff.papers.ledger import base, dance_diffusion, ddim, ddpm, karras_ve, pndm, score_sde, unet_2d
 from minidiff.papers.ledger.mismatch import Mismatch
 
 __all__ = ["ENTRIES", "Mismatch", "entry", "run", "text"]
 
-ENTRIES = (*base.ENTRIES, *ddpm.ENTRIES, *ddim.ENTRIES, *pndm.ENTRIES, *dance_diffusion.ENTRIES, *unet_2d.ENTRIES)
+_FILES = (base, ddpm, ddim, pndm, score_sde, karras_ve, dance_diffusion, unet_2d)
+ENTRIES = tuple(entry for file in _FILES for entry in file.ENTRIES)
 
 
 def entry(name):

@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-NAMES = ("evaluator", "notes-dance-diffusion", "storybook-ddpm")
+NAMES = ("evaluator", "notes-dance-diffusion", "storybook-ddpm", "storybook-ncsnpp")
 
 
 def recipe(name):

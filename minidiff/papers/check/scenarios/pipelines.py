@@ -2,7 +2,7 @@
 
 import importlib
 
-from minidiff.papers.check.scenarios.driving import sample, scenario, tiny_unet_1d
+from minidiff.papers.check.scenarios.driving import draw, sample, scenario, tiny_score_unet, tiny_unet_1d
 
 
 @scenario("minidiff.pipelines.dance_diffusion")
@@ -26,3 +26,20 @@ def ddim_pipeline(module):
 @scenario("minidiff.pipelines.pndm")
 def pndm_pipeline(module):
     sample(module.PNDMPipeline)
+
+
+@scenario("minidiff.pipelines.score_sde_ve")
+def score_sde_ve_pipeline(module):
+    scheduler = importlib.import_module("minidiff.schedulers.score_sde_ve").ScoreSdeVeScheduler(sigma_max=7.0)
+    draw(module.ScoreSdeVePipeline(tiny_score_unet(), scheduler))
+
+
+@scenario("minidiff.pipelines.score_sde_vp")
+def score_sde_vp_pipeline(module):
+    sample(module.ScoreSdeVpPipeline)
+
+
+@scenario("minidiff.pipelines.karras_ve")
+def karras_ve_pipeline(module):
+    scheduler = importlib.import_module("minidiff.schedulers.karras_ve").KarrasVeScheduler(sigma_max=7.0)
+    draw(module.KarrasVePipeline(tiny_score_unet(), scheduler))
