@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import hashlib
 import importlib.util
+import inspect
 import os
 import shlex
 import shutil
@@ -21,6 +22,27 @@ start here:
   minidiff generate ddim --seed 7    pictures of your own
   minidiff read ddim                 the code that drew them, beside its equations
 """
+
+
+SCHEDULERS = {
+    "ddpm": "DDPMScheduler",
+    "ddim": "DDIMScheduler",
+    "pndm": "PNDMScheduler",
+    "lms": "LMSDiscreteScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "euler_ancestral": "EulerAncestralDiscreteScheduler",
+    "heun": "HeunDiscreteScheduler",
+    "dpm_solver": "DPMSolverMultistepScheduler",
+}
+OPTIONS = {  # of `generate` -> the argument of a pipeline's call that it needs
+    "prompt": "prompt",
+    "negative": "negative_prompt",
+    "scale": "guidance_scale",
+    "image": "image",
+    "mask": "mask_image",
+    "strength": "strength",
+    "scheduler": "prompt",  # those that take one run with every scheduler
+}
 
 
 class Parser(argparse.ArgumentParser):
@@ -85,6 +107,17 @@ def parser():
     add_seed(sub)
     sub.add_argument("--batch", type=positive, default=1, metavar="B", help="how many of them (default %(default)s)")
     sub.add_argument("--seconds", type=seconds, metavar="T", help="how long, of a pipeline that draws sound")
+    sub.add_argument("--prompt", metavar="TEXT", help='what to draw, such as "a yellow cat in the snow"')
+    sub.add_argument("--negative", metavar="TEXT", help="what to lead away from")
+    sub.add_argument("--scale", type=float, metavar="S", help="how strongly the prompt guides; 1 is no guidance")
+    sub.add_argument(
+        "--image", type=Path, metavar="FILE", help="the picture to begin with; a drawing of ours if absent"
+    )
+    sub.add_argument("--mask", type=Path, metavar="FILE", help="white where the picture shall be drawn anew")
+    sub.add_argument("--strength", type=float, metavar="S", help="how much of the walk is made, from 0 to 1")
+    sub.add_argument(
+        "--scheduler", choices=SCHEDULERS, metavar="NAME", help=f"another sampler: {', '.join(SCHEDULERS)}"
+    )
     sub.add_argument("--weights", metavar="WHERE", help="a name in the zoo, a folder, or a Hub id")
     add_device(sub)
     sub.add_argument(
@@ -187,26 +220,36 @@ def load(name, weights, device):
     source = weights or minidiff.zoo.path(CATALOGUE[name].weights)
     if weights in minidiff.zoo.names() and not Path(weights).is_dir():  # `minidiff train` makes such a folder
         source = minidiff.zoo.path(weights)
-    return getattr(minidiff, CATALOGUE[name].pipeline).from_pretrained(source).to(device)
+    return pipeline_of(name).from_pretrained(source).to(device)
 
 
-def draw(name, weights, device, seed, batch, call):
-    """(PIL images, sounds, seconds): of sounds each has a picture, and `sounds` is (array (B, C, L), samples a second),
-    else None. The time is the sampler's alone, without loading.
+def pipeline_of(name):
+    import minidiff
+
+    return getattr(minidiff, CATALOGUE[name].pipeline)
+
+
+def draw(name, weights, device, seed, batch, call, scheduler=None):
+    """(PIL images, sounds, seconds, the call): of sounds each has a picture, and `sounds` is (array (B, C, L), samples
+    a second), else None. The time is the sampler's alone, without loading.
     """
     import torch
 
+    import minidiff
     from minidiff.zoo.gallery import sound_picture
 
     pipe = load(name, weights, device)
+    if scheduler is not None:
+        pipe.scheduler = getattr(minidiff, SCHEDULERS[scheduler]).from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(desc=f"{name:>6}", leave=True)
     started = time.perf_counter()
-    result = pipe(batch_size=batch, generator=torch.Generator().manual_seed(seed), **call)
+    call = for_batch(pipe, batch, call)
+    result = pipe(generator=torch.Generator().manual_seed(seed), **call)
     passed = time.perf_counter() - started
     if not CATALOGUE[name].draws_sound:
-        return result.images, None, passed
+        return result.images, None, passed, call
     rate = pipe.unet.config.sample_rate
-    return [sound_picture(sound, rate) for sound in result.audios], (result.audios, rate), passed
+    return [sound_picture(sound, rate) for sound in result.audios], (result.audios, rate), passed, call
 
 
 def write_sounds(file, sounds, rate):
@@ -218,14 +261,84 @@ def write_sounds(file, sounds, rate):
     audio.write(file, np.concatenate(list(sounds), axis=1), rate)
 
 
+def takes(pipe, argument):
+    """Whether a pipeline, or its class, can be called with that argument."""
+    return argument in inspect.signature(pipe.__call__).parameters
+
+
+def for_batch(pipe, batch, call):
+    """The arguments of a call for `batch` pictures: its prompts in turn, or so many of one image or of none.
+
+    An image is a file, of which the middle square is shrunk to what the network was trained on; in its place come
+    drawings of so many pixels.
+    """
+    if takes(pipe, "prompt"):
+        pictures = pictures_for(pipe, batch, call) if takes(pipe, "image") else {}
+        prompts = call.get("prompt", pictures.pop("captions", None))
+        prompts = prompts if isinstance(prompts, list | tuple) else (prompts,)
+        return call | {"prompt": [prompts[k % len(prompts)] for k in range(batch)]} | pictures
+    if takes(pipe, "image"):
+        return call | small_pictures(call.get("image"), pipe.unet.config.sample_size, pipe.vqvae.factor, batch)
+    return call | {"batch_size": batch}
+
+
+def pictures_for(pipe, batch, call):
+    """What image to image and inpainting are called with: the middle squares of files, or sketches and drawings.
+
+    Raises:
+        ValueError: of a picture and its mask only one is a file, or they differ in size.
+    """
+    from PIL import Image, ImageOps
+
+    from minidiff.zoo import sketches
+
+    size = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    names = [name for name in ("image", "mask_image") if takes(pipe, name)]
+    given = [name for name in names if name in call]
+    if not given and "mask_image" not in names:
+        made = [sketches.sketch(k, size) for k in range(batch)]
+        return {"image": [one.image for one in made], "captions": [one.caption for one in made]}
+    if not given:
+        made = [sketches.with_hole(k, size, time="day", mountains=False) for k in range(batch)]
+        return {"image": [one.image for one in made], "mask_image": [one.mask for one in made]}
+    if given != names:
+        raise ValueError(f"--image and --mask belong together, and only --{given[0].partition('_')[0]} is there")
+    opened = [Image.open(call[name]) for name in names]
+    if len({image.size for image in opened}) > 1:
+        (w, h), (w_mask, h_mask) = (image.size for image in opened)
+        raise ValueError(
+            f"--mask is {w_mask} x {h_mask} and --image {w} x {h}; allowed are masks as large as the image"
+        )
+    return {name: ImageOps.fit(image, (size, size)) for name, image in zip(names, opened)}
+
+
+def small_pictures(file, size, factor, batch):
+    """What a pipeline that makes pictures of size x size `factor` times as large is called with."""
+    import torch
+    from PIL import Image, ImageOps
+
+    from minidiff.pipelines.images import as_rgb, from_pil
+    from minidiff.zoo import world
+
+    if file is None:
+        drawings = [world.draw(seed=k, size=size * factor).image.reduce(factor) for k in range(batch)]
+        return {"image": torch.cat([from_pil(drawing, size) for drawing in drawings])}
+    with Image.open(file) as image:
+        small = ImageOps.fit(as_rgb(image), (size, size), Image.Resampling.LANCZOS)
+    return {"image": small, "batch_size": batch}
+
+
 def tour(arguments):
     from minidiff.zoo.gallery import sheet, stack
 
     device, sheets, heard = chosen_device(arguments.device), [], ""
     for name, entry in CATALOGUE.items():
-        pictures, sounds, passed = draw(name, None, device, arguments.seed, 4 if entry.draws_sound else 16, entry.call)
+        few = 4 if entry.draws_sound else 16
+        pictures, sounds, passed, call = draw(name, None, device, arguments.seed, few, entry.call)
         many = f"{len(pictures)} {'sounds' if sounds else 'pictures'}"
         steps = f"{entry.call['num_inference_steps']} steps, {many}, {passed:.1f} s"
+        if "mask_image" in call:  # before, mask, after, a row each
+            pictures = [*call["image"][:8], *call["mask_image"][:8], *pictures[:8]]
         laid_out = sheet(pictures, columns=4, size=pictures[0].width) if sounds else sheet(pictures)
         sheets.append((f"{name.upper()}: {entry.task}", steps, laid_out))
         if sounds:
@@ -245,6 +358,12 @@ def generate(arguments):
     call = dict(CATALOGUE[name].call)
     if arguments.steps:
         call["num_inference_steps"] = arguments.steps
+    for option, argument in OPTIONS.items():
+        value = getattr(arguments, option)
+        if value is not None and not takes(pipeline_of(name), argument):
+            raise ValueError(f"--{option} is {str(value)!r}, but {name} takes no {option}")
+        if value is not None and option != "scheduler":
+            call[argument] = value
     if arguments.seconds and not sound:
         raise ValueError(
             f"--seconds is {arguments.seconds:g}, but {name} draws pictures; allowed is it for sound alone"
@@ -255,7 +374,8 @@ def generate(arguments):
     suffix = ".wav" if sound else ".png"
     out = picture_file(arguments.out or f"minidiff-{name}-{arguments.seed}{suffix}", SOUNDS if sound else PICTURES)
     picture = picture_file(str(out.with_suffix(".png"))) if sound else out
-    pictures, sounds, passed = draw(name, arguments.weights, device, arguments.seed, arguments.batch, call)
+    where = (arguments.weights, device, arguments.seed, arguments.batch)
+    pictures, sounds, passed, _ = draw(name, *where, call, arguments.scheduler)
     (pictures[0] if len(pictures) == 1 else sheet(pictures, size=max(pictures[0].size))).save(picture)
     many = f"{len(pictures)} {'sound' if sound else 'picture'}{'s' * (len(pictures) > 1)}"
     if sound:

@@ -9,12 +9,14 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+import stable_pipelines
+from latent_pipelines import both_pipelines, tiny_tokenizer
 from nbformat.sign import NotebookNotary
 from PIL import Image
 
 from minidiff import audio, cli, zoo
 from minidiff.cli import copy_unless_changed, main, parser
-from minidiff.zoo.catalogue import CATALOGUE, Entry
+from minidiff.zoo.catalogue import CATALOGUE, PIPELINES, Entry
 
 COMMANDS = ("tour", "generate", "lessons", "read", "pairs", "ledger", "train")
 
@@ -173,6 +175,68 @@ def test_generate_takes_a_folder_before_the_zoo(tmp_path, monkeypatch, capsys):
     assert main(call) == 2 and "storybook-ddpm" in capsys.readouterr().err  # an empty one cannot be loaded
     Path("storybook-ddpm").rmdir()
     assert main(call) == 0
+
+
+@pytest.fixture
+def latent_pipelines(tmp_path, monkeypatch):
+    """In a folder of its own the command knows the pipelines over latents, with tiny random weights beside it."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("latent_diffusion_uncond", "latent_diffusion", "latent_diffusion_superresolution"):
+        entry = PIPELINES[name]
+        monkeypatch.setitem(CATALOGUE, name, entry)
+        tokenizer = tiny_tokenizer(tmp_path) if name == "latent_diffusion" else None
+        both_pipelines(entry.pipeline, tokenizer, unet={"sample_size": 16})[0].save_pretrained(name)
+
+
+def generated(capsys, name, *options):
+    """The picture that `minidiff generate NAME` writes."""
+    status = main(["generate", name, "--weights", name, "--steps", "2", "--device", "cpu", "--out", "it.png", *options])
+    assert status == 0, capsys.readouterr().err
+    return Image.open("it.png").copy()
+
+
+def test_generate_draws_what_a_prompt_says(latent_pipelines, capsys, monkeypatch):
+    first = generated(capsys, "latent_diffusion", "--prompt", "a yellow cat in the snow")
+    other = generated(capsys, "latent_diffusion", "--prompt", "boats")
+    assert first.size == other.size and first.tobytes() != other.tobytes()
+    default = generated(capsys, "latent_diffusion")  # the first of the catalogue's
+    assert default.tobytes() == first.tobytes()
+    asked = []
+    monkeypatch.setattr("minidiff.LDMTextToImagePipeline.encode", lambda self, prompts: asked.append(prompts) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        generated(capsys, "latent_diffusion", "--batch", "6")
+    prompts = PIPELINES["latent_diffusion"].call["prompt"]
+    assert asked == [[""] * 6 + [*prompts, *prompts[:2]]]
+
+
+def test_generate_without_words(latent_pipelines, capsys):
+    assert generated(capsys, "latent_diffusion_uncond", "--batch", "2").width > 200
+
+
+def test_generate_enlarges_a_picture(latent_pipelines, capsys):
+    name = "latent_diffusion_superresolution"
+    zoo.world.draw(seed=5, size=64).image.resize((96, 64)).save("mine.png")
+    of_file = generated(capsys, name, "--image", "mine.png")
+    drawn = generated(capsys, name)
+    assert of_file.size == drawn.size == (128, 128) and of_file.tobytes() != drawn.tobytes()
+    assert generated(capsys, name, "--image", "mine.png", "--batch", "2").width > 250
+    Path("mine.txt").write_text("no picture")
+    for file in ("mine.txt", "yours.png"):
+        assert main(["generate", name, "--weights", name, "--image", file]) == 2
+        assert file in capsys.readouterr().err
+
+
+def test_generate_refuses_what_a_pipeline_does_not_take(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["generate", "ddim", "--prompt", "a cat"]) == 2
+    assert capsys.readouterr().err == "minidiff generate: --prompt is 'a cat', but ddim takes no prompt\n"
+    assert main(["generate", "ddim", "--image", "cat.png"]) == 2
+    assert capsys.readouterr().err == "minidiff generate: --image is 'cat.png', but ddim takes no image\n"
+
+
+def test_the_catalogue_has_what_can_run():
+    assert {"ddpm", "ddim", "pndm"} <= set(CATALOGUE) <= set(PIPELINES)
+    assert {entry.weights for entry in CATALOGUE.values()} <= set(zoo.names())
 
 
 def test_generate_draws_nothing_that_it_cannot_keep(tmp_path, monkeypatch, capsys):
@@ -375,3 +439,97 @@ def test_train_writes_measured_weights_into_a_folder_of_their_name(tmp_path, mon
     assert measures["run"]["steps"] == 2 and found["images"] == 100 and found["named"] == found["intervals"]["named"][0]
     assert found["intervals"]["frechet"][0] == pytest.approx(found["frechet"], abs=1e-5)
     assert "PSNR 20.0 [19.0, 21.0] dB" in (folder / "README.md").read_text()
+
+
+STABLE = ("stable_diffusion", "stable_diffusion_img2img", "stable_diffusion_inpaint")
+
+
+@pytest.fixture(scope="module")
+def stable_weights(tmp_path_factory):
+    """A folder with tiny Stable Diffusions under the names of their pipelines."""
+    folder = tmp_path_factory.mktemp("stable")
+    for name in STABLE:
+        stable_pipelines.published(folder / name, 9 if name == "stable_diffusion_inpaint" else 4)
+    return folder
+
+
+@pytest.fixture
+def stable(stable_weights, tmp_path, monkeypatch):
+    """In a folder of its own the command knows Stable Diffusion, with tiny random weights beside it."""
+    monkeypatch.chdir(tmp_path)
+    for name in STABLE:
+        monkeypatch.setitem(CATALOGUE, name, PIPELINES[name])
+        (tmp_path / name).symlink_to(stable_weights / name)
+
+
+def test_generate_with_stable_diffusion(stable, capsys):
+    name = "stable_diffusion"
+    first = generated(capsys, name, "--prompt", "a cat in snow")
+    for options in (
+        ("--negative", "snow"),
+        ("--scale", "2"),
+        ("--scheduler", "lms"),
+        ("--scheduler", "euler_ancestral"),
+    ):
+        assert generated(capsys, name, "--prompt", "a cat in snow", *options).tobytes() != first.tobytes(), options
+    assert generated(capsys, name, "--batch", "3").width > 3 * 32
+
+
+def test_generate_from_a_sketch(stable, capsys):
+    name = "stable_diffusion_img2img"
+    drawn = generated(capsys, name, "--steps", "4")
+    assert drawn.size == (32, 32)
+    assert drawn.tobytes() != generated(capsys, name, "--steps", "4", "--prompt", "cat").tobytes()
+    assert drawn.tobytes() != generated(capsys, name, "--steps", "4", "--strength", "0.3").tobytes()
+    zoo.world.draw(seed=5, size=64).image.resize((96, 64)).save("mine.png")
+    assert (
+        drawn.tobytes() != generated(capsys, name, "--steps", "4", "--image", "mine.png", "--prompt", "cat").tobytes()
+    )
+    assert main(["generate", name, "--weights", name, "--strength", "1.5"]) == 2
+    assert "strength is 1.5; allowed are numbers from 0 to 1" in capsys.readouterr().err
+
+
+def test_generate_a_part_anew(stable, capsys):
+    name = "stable_diffusion_inpaint"
+    drawn = generated(capsys, name)
+    Image.new("RGB", (96, 64), "white").save("mine.png")
+    Image.new("L", (96, 64), 255).save("hole.png")
+    Image.new("L", (64, 64), 255).save("small.png")
+    assert drawn.tobytes() != generated(capsys, name, "--image", "mine.png", "--mask", "hole.png").tobytes()
+    for options, message in (
+        (("--image", "mine.png"), "--image and --mask belong together, and only --image is there"),
+        (("--image", "mine.png", "--mask", "small.png"), "--mask is 64 x 64 and --image 96 x 64; allowed are masks as"),
+        (("--image", "mine.png", "--mask", "none.png"), "none.png"),
+    ):
+        assert main(["generate", name, "--weights", name, *options]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_the_tour_shows_stable_diffusion(stable, stable_weights, capsys, monkeypatch):
+    for name in set(CATALOGUE) - set(STABLE):
+        monkeypatch.delitem(CATALOGUE, name)
+    for name in STABLE:
+        entry = PIPELINES[name]
+        few = entry._replace(call=entry.call | {"num_inference_steps": 2})
+        monkeypatch.setitem(CATALOGUE, name, few)
+    monkeypatch.setattr("minidiff.zoo.path", lambda weights: stable_weights / of_weights[weights])
+    of_weights = {"storybook-sd": "stable_diffusion", "storybook-sd-inpaint": "stable_diffusion_inpaint"}
+    assert main(["tour", "--device", "cpu", "--out", "tour.png"]) == 0
+    told = capsys.readouterr().out
+    assert "STABLE_DIFFUSION: text to picture" in told and "STABLE_DIFFUSION_INPAINT: a part of a picture" in told
+    assert Image.open("tour.png").width > 800
+
+
+@pytest.mark.parametrize(
+    "name, line",
+    (
+        ("stable_diffusion", "self.scheduler.step(eps_theta, t, z_t"),
+        ("stable_diffusion_img2img", "noising.add_noise(z_0, eps"),
+        ("stable_diffusion_inpaint", "(1 - m) * z_k + m * z_prev"),
+        ("lms", "sum(c_j * d_j"),
+        ("heun", "d_i / 2 + d_i_prime / 2"),
+    ),
+)
+def test_read_shows_the_new_ones(name, line, capsys):
+    assert main(["read", name]) == 0
+    assert line in capsys.readouterr().out

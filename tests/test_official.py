@@ -89,6 +89,23 @@ def load(hub):
             {"num_inference_steps": 10},
             [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0],
         ),
+        (  # as it was before diffusers began to divide its latents by 0.18215
+            "LDMPipeline",
+            "CompVis/ldm-celebahq-256",
+            {"num_inference_steps": 5},
+            [0.4399, 0.44975, 0.46825, 0.474, 0.4359, 0.4581, 0.45095, 0.4341, 0.4447],
+        ),
+        (
+            "LDMTextToImagePipeline",
+            "CompVis/ldm-text2im-large-256",
+            {
+                "prompt": "A painting of a squirrel eating a burger",
+                "latents": torch.from_numpy(np.random.RandomState(0).standard_normal((1, 4, 32, 32))).float(),
+                "guidance_scale": 6.0,
+                "num_inference_steps": 3,
+            },
+            [0.51825, 0.52850, 0.52543, 0.54258, 0.52304, 0.52569, 0.54363, 0.55276, 0.56878],
+        ),
     ],
 )
 def test_the_corner_of_a_picture(load, name, repository, call, corner):
@@ -104,6 +121,40 @@ def test_what_is_published(load, repository, parameters, variance_type):
     pipe = load("DDPMPipeline", repository)
     assert pipe.unet.num_parameters() == parameters
     assert pipe.scheduler.config.variance_type == variance_type and pipe.scheduler.config.clip_sample
+
+
+@pytest.mark.parametrize(
+    "name, repository, parameters",
+    [
+        ("LDMPipeline", "CompVis/ldm-celebahq-256", {"unet": 274_056_163, "vqvae": 55_322_782}),
+        ("LDMSuperResolutionPipeline", "CompVis/ldm-super-resolution-4x-openimages", {"unet": 113_622_563}),
+        (
+            "LDMTextToImagePipeline",
+            "CompVis/ldm-text2im-large-256",
+            {"unet": 872_300_484, "vqvae": 83_653_863, "bert": 581_994_042},
+        ),
+    ],
+)
+def test_what_is_published_over_latents(load, name, repository, parameters):
+    pipe = load(name, repository)
+    assert {key: getattr(pipe, key).num_parameters() for key in parameters} == parameters
+    assert pipe.vqvae.config.scaling_factor == (0.18215 if "bert" in parameters else 1.0)
+
+
+@pytest.mark.parametrize(
+    "name, repository, channels",
+    [
+        ("StableDiffusionPipeline", "stable-diffusion-v1-5/stable-diffusion-v1-5", 4),
+        ("StableDiffusionInpaintPipeline", "stable-diffusion-v1-5/stable-diffusion-inpainting", 9),
+    ],
+)
+def test_what_is_published_of_stable_diffusion(load, name, repository, channels):
+    pipe = load(name, repository)
+    parameters = {"unet": 859_520_964 + (channels - 4) * 2_880, "vae": 83_653_863, "text_encoder": 123_060_480}
+    parameters |= {"safety_checker": 303_981_588}
+    assert {key: getattr(pipe, key).num_parameters() for key in parameters} == parameters
+    assert pipe.unet.config.in_channels == channels and pipe.unet.config.sample_size == 64
+    assert pipe.tokenizer.model_max_length == 77 and pipe.scheduler.config.steps_offset == 1
 
 
 @torch.no_grad()

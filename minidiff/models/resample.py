@@ -28,14 +28,14 @@ class Downsample2D(nn.Module):
 
 
 class Upsample2D(nn.Module):
-    """Every pixel becomes four, then a 3x3 convolution: (B, C, H, W) -> (B, C, 2H, 2W)."""
+    """Every pixel becomes four, then a 3x3 convolution: (B, C, H, W) -> (B, C, 2H, 2W), or (B, C, *size)."""
 
     def __init__(self, channels):
         super().__init__()
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
-    def forward(self, x):
-        return self.conv(interpolate(x, scale_factor=2.0, mode="nearest"))
+    def forward(self, x, size=None):
+        return self.conv(interpolate(x, size=size or [2 * side for side in x.shape[2:]], mode="nearest"))
 
 
 def fir_downsample(x):

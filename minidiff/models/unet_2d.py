@@ -297,6 +297,20 @@ def check_levels(argument, values):
         raise ValueError(f"{argument} is {values!r}; allowed is a list with an entry for each level")
 
 
+def check_lists(config, down_blocks, up_blocks):
+    """Raises ValueError unless the config has for each level a known block on the way down, one up, and channels."""
+    for argument in ("down_block_types", "up_block_types", "block_out_channels"):
+        check_levels(argument, config[argument])
+        if len(config[argument]) != len(config["block_out_channels"]):
+            raise ValueError(
+                f"{argument} has {len(config[argument])} entries, block_out_channels "
+                f"{len(config['block_out_channels'])}; each level needs one of both"
+            )
+    for argument, known in (("down_block_types", down_blocks), ("up_block_types", up_blocks)):
+        for name in config[argument]:
+            check_one_of(f"an entry of {argument}", name, tuple(known))
+
+
 def without_prefix(block_types):
     """Block names of the first release began with "UNetRes"."""
     return [str(name).removeprefix("UNetRes") for name in block_types]

@@ -78,7 +78,7 @@ class UpBlock(nn.Module):
         for resnet, attention in zip(self.resnets, self.attentions):
             h = attention(resnet(torch.cat([h, skips.pop()], dim=1), temb), *context)
         for upsample in self.upsamplers:
-            h = upsample(h)
+            h = upsample(h, skips[-1].shape[2:])  # twice the size, or one less where an odd one was halved
         return h
 
 

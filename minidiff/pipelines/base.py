@@ -15,6 +15,7 @@ from minidiff.config import DIFFUSERS_VERSION, Configurable, argument_names, che
 from minidiff.models.base import required_dtype, unwrapped
 from minidiff.noise import check_device, randn
 from minidiff.outputs import Output
+from minidiff.pipelines.foreign import CONFIG_FILES, Foreign, published_name
 from minidiff.signatures import LOADING, SAVING, leaving_out, nearest, refuse_unknown
 
 # Classes that published files name by a name from before a rename.
@@ -23,6 +24,7 @@ ALIASES = {
     "UNetUnconditionalModel": "UNet2DModel",
     "LatentDiffusionPipeline": "LDMTextToImagePipeline",
     "CLIPFeatureExtractor": "CLIPImageProcessor",
+    "CLIPImageProcessorPil": "CLIPImageProcessor",
 }
 # Where published files say that classes live. The last two are folders of diffusers, from when some networks lived
 # there.
@@ -199,7 +201,7 @@ class DiffusionPipeline:
                 raise TypeError(
                     f"{name} is a {type(component).__name__}, which cannot be saved; it has no method save_pretrained"
                 )
-            index[name] = [None, None] if component is None else [library(component), type(component).__name__]
+            index[name] = [None, None] if component is None else [library(component), published_name(component)]
         with files.saving(save_directory) as new:
             for name, component in components.items():
                 if isinstance(component, Configurable):
@@ -262,11 +264,7 @@ class DiffusionPipeline:
         Raises:
             ValueError: names the argument, its value and what is allowed; or a component that is absent.
         """
-        for name in required_names(type(self)):
-            if getattr(self, name, self) is None:
-                raise ValueError(
-                    f"{name} is None, and {type(self).__name__} draws nothing without; it can be passed by that name"
-                )
+        self.check_components()
         check_whole("batch_size", batch_size)
         check_one_of("output_type", "np" if output_type == "numpy" else output_type, output_types)
         channels = channels or self.sample_shape[0]
@@ -282,6 +280,14 @@ class DiffusionPipeline:
             if generator is not None:
                 check_device(one, self.device)
 
+    def check_components(self):
+        """Raises ValueError where a component is absent that nothing is drawn without."""
+        for name in required_names(type(self)):
+            if getattr(self, name, self) is None:
+                raise ValueError(
+                    f"{name} is None, and {type(self).__name__} draws nothing without; it can be passed by that name"
+                )
+
     def start_noise(self, shape, generator=None, latents=None):
         """Where the loop begins: `latents` if given, else noise from N(0, I), on the network's device, in its dtype;
         times the scheduler's `init_noise_sigma`, which it may have only after `set_timesteps`.
@@ -291,11 +297,16 @@ class DiffusionPipeline:
         """
         if latents is None:
             latents = randn(shape, generator, self.device, self.dtype)
-        if not isinstance(latents, torch.Tensor) or latents.shape != tuple(shape) or not latents.is_floating_point():
-            tensor = isinstance(latents, torch.Tensor)
-            what = f"{latents.dtype} of shape {tuple(latents.shape)}" if tensor else repr(latents)
-            raise ValueError(f"latents is {what}; allowed is a floating-point tensor of shape {tuple(shape)}")
+        check_latents(latents, shape)
         return latents.to(self.device, self.dtype) * self.scheduler.init_noise_sigma
+
+    def step_options(self, **wanted):
+        """dict: those of the options that the scheduler's `step` takes, for loops that run with every scheduler.
+
+        `eta` and `generator` go to DDIM, `generator` alone to DDPM, neither to PNDM.
+        """
+        known = inspect.signature(self.scheduler.step).parameters
+        return {name: value for name, value in wanted.items() if name in known}
 
     def set_progress_bar_config(self, **options):
         """Options of tqdm for all progress bars from now on: `set_progress_bar_config(disable=True)`."""
@@ -435,6 +446,14 @@ def library(component):
     return getattr(component, "library", type(component).__module__.split(".")[0])
 
 
+def check_latents(latents, shape):
+    """Raises ValueError where given noise has another shape, or holds whole numbers."""
+    if not isinstance(latents, torch.Tensor) or latents.shape != tuple(shape) or not latents.is_floating_point():
+        tensor = isinstance(latents, torch.Tensor)
+        what = f"{latents.dtype} of shape {tuple(latents.shape)}" if tensor else repr(latents)
+        raise ValueError(f"latents is {what}; allowed is a floating-point tensor of shape {tuple(shape)}")
+
+
 def refuse_broken(x):
     """Raises ValueError where x is not finite, so that no overflow passes for a picture or a sound."""
     if not x.isfinite().all():
@@ -480,6 +499,8 @@ def component_class(name, entry):
         return None
     library, wanted = entry if isinstance(entry, list) and len(entry) == 2 else (None, None)
     found = public_class(wanted) if library in LIBRARIES else None
+    if library == "transformers" and isinstance(wanted, str) and ALIASES.get(wanted, wanted) in CONFIG_FILES:
+        return Foreign(ALIASES.get(wanted, wanted))
     found = found or Configurable._subclasses.get(str(wanted))
     if not hasattr(found, "described_in"):
         raise ValueError(

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from minidiff import zoo
+
 
 class Entry(NamedTuple):
     """One pipeline.
@@ -11,7 +13,8 @@ class Entry(NamedTuple):
         paper, task: for people.
         lesson: its name, such as "03_ddim"; None while there is none.
         weights: the weights in the zoo that it runs with.
-        call: arguments of its call in the tour, and the defaults of `minidiff generate`.
+        call: arguments of its call in the tour, and the defaults of `minidiff generate`; of several prompts each
+            picture gets one, in turn.
     """
 
     pipeline: str
@@ -28,7 +31,7 @@ class Entry(NamedTuple):
 
 
 # Pipelines go by their module's name.
-CATALOGUE = {
+PIPELINES = {
     "ddpm": Entry(
         "DDPMPipeline",
         "Ho, Jain & Abbeel 2020, arXiv:2006.11239",
@@ -77,4 +80,75 @@ CATALOGUE = {
         "storybook-ncsnpp",
         {"num_inference_steps": 50},
     ),
+    "latent_diffusion_uncond": Entry(
+        "LDMPipeline",
+        "Rombach et al. 2022, arXiv:2112.10752",
+        "pictures by way of latents",
+        None,
+        "storybook-ldm",
+        {"num_inference_steps": 50},
+    ),
+    "latent_diffusion": Entry(
+        "LDMTextToImagePipeline",
+        "Rombach et al. 2022, arXiv:2112.10752",
+        "text to picture, by way of latents",
+        None,
+        "storybook-ldm-text",
+        {
+            "prompt": (
+                "a yellow cat in the snow",
+                "a red boat at sunset",
+                "a white house in front of mountains at night",
+                "a purple mushroom on a sunny day",
+            ),
+            "guidance_scale": 4.0,
+            "num_inference_steps": 20,
+        },
+    ),
+    "latent_diffusion_superresolution": Entry(
+        "LDMSuperResolutionPipeline",
+        "Rombach et al. 2022, arXiv:2112.10752",
+        "small pictures four times as large, by way of latents",
+        None,
+        "storybook-ldm-sr",
+        {"num_inference_steps": 50},
+    ),
+    "stable_diffusion": Entry(
+        "StableDiffusionPipeline",
+        "Rombach et al. 2022, arXiv:2112.10752",
+        "text to picture, with CLIP's words",
+        None,
+        "storybook-sd",
+        {
+            "prompt": (
+                "a yellow cat in the snow",
+                "a red house in front of mountains at sunset",
+                "a blue star at night",
+                "a green boat on a sunny day",
+            ),
+            "guidance_scale": 4.0,
+            "num_inference_steps": 20,
+        },
+    ),
+    "stable_diffusion_img2img": Entry(
+        "StableDiffusionImg2ImgPipeline",
+        "Meng et al. 2021, arXiv:2108.01073",
+        "a sketch to a picture, in its layout",
+        None,
+        "storybook-sd",
+        {"strength": 0.8, "guidance_scale": 4.0, "num_inference_steps": 25},
+    ),
+    "stable_diffusion_inpaint": Entry(
+        "StableDiffusionInpaintPipeline",
+        "Rombach et al. 2022, arXiv:2112.10752",
+        "a part of a picture drawn anew",
+        None,
+        "storybook-sd-inpaint",
+        {
+            "prompt": ("a yellow cat on a sunny day", "a red house on a sunny day", "a purple mushroom on a sunny day"),
+            "guidance_scale": 4.0,
+            "num_inference_steps": 20,
+        },
+    ),
 }
+CATALOGUE = {name: entry for name, entry in PIPELINES.items() if entry.weights in zoo.names()}  # what runs here

@@ -11,12 +11,36 @@ import shutil
 import sys
 
 from minidiff.config import nearest
-from minidiff.papers.ledger import base, dance_diffusion, ddim, ddpm, karras_ve, pndm, score_sde, unet_2d
+from minidiff.papers.ledger import (
+    base,
+    dance_diffusion,
+    ddim,
+    ddpm,
+    karras_ve,
+    latent_diffusion,
+    pndm,
+    score_sde,
+    sigmas,
+    stable_diffusion,
+    unet_2d,
+)
 from minidiff.papers.ledger.mismatch import Mismatch
 
 __all__ = ["ENTRIES", "Mismatch", "entry", "run", "text"]
 
-_FILES = (base, ddpm, ddim, pndm, score_sde, karras_ve, dance_diffusion, unet_2d)
+_FILES = (
+    base,
+    ddpm,
+    ddim,
+    pndm,
+    sigmas,
+    score_sde,
+    karras_ve,
+    latent_diffusion,
+    stable_diffusion,
+    dance_diffusion,
+    unet_2d,
+)
 ENTRIES = tuple(entry for file in _FILES for entry in file.ENTRIES)
 
 

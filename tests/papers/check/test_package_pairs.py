@@ -75,6 +75,7 @@ MISPRINTS = {
     ],
     "schedulers/pndm.py": [("(55 * eps_t", "(54 * eps_t"), (r"59 \epsilon_{t+\delta}", r"59 \epsilon_{t+2\delta}")],
     "schedulers/base.py": [("torch.cumprod(alpha, dim=0)", "torch.cumsum(alpha, dim=0)")],
+    "pipelines/guidance.py": [("(1 + w) * eps_c - w * eps_u", "w * eps_c - w * eps_u")],
     "models/resnet.py": [("(F_x + W_s_x) / scale", "(F_x - W_s_x) / scale")],
 }
 

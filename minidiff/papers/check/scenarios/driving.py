@@ -74,6 +74,25 @@ def tiny_score_unet():
     return tiny_unet(center_input_sample=True, time_embedding_type="fourier", **levels, **sizes)
 
 
+def tiny_conditioned_unet():
+    """A UNet of two levels for latents of 16 by 20 and prompts of 6 channels, with random weights."""
+    unet_class = importlib.import_module("minidiff.models.unet_2d_condition").UNet2DConditionModel
+    sizes = {"block_out_channels": (4, 6), "norm_num_groups": 2, "attention_head_dim": 2, "layers_per_block": 1}
+    blocks = {
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+    }
+    return unet_class((16, 20), 3, 3, cross_attention_dim=6, **sizes, **blocks)
+
+
+def tiny_autoencoder(module, **options):
+    """An AutoencoderKL or VQModel of two levels, from the module of that name, with random weights."""
+    found = importlib.import_module(f"minidiff.models.{module}")
+    sizes = {"block_out_channels": (4, 6), "norm_num_groups": 2, "scaling_factor": 0.7}
+    levels = {"down_block_types": ("DownEncoderBlock2D",) * 2, "up_block_types": ("UpDecoderBlock2D",) * 2}
+    return (found.AutoencoderKL if module == "autoencoder_kl" else found.VQModel)(**sizes, **levels, **options)
+
+
 def sample(pipeline_class, **options):
     """Draw two pictures of random weights."""
     scheduler = importlib.import_module("minidiff.schedulers.ddpm").DDPMScheduler(**BETAS)

@@ -38,3 +38,42 @@ def unet_2d(module):
     ):
         tiny_unet(**options)(picture(), torch.tensor([3, 9]))
     tiny_unet(center_input_sample=True, time_embedding_type="fourier")(picture(), torch.tensor([0.3, 7.0]))
+
+
+@scenario("minidiff.models.autoencoder_kl")
+def autoencoder_kl(module):
+    posterior = module.DiagonalGaussianDistribution(rand(2, 8, 3, 5))
+    posterior.sample(torch.Generator().manual_seed(0))
+    posterior.kl()
+
+
+CLIP_SIZES = {"hidden_size": 6, "intermediate_size": 7, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+@scenario("minidiff.models.clip")
+def clip(module):
+    tokens = torch.tensor([[3, 1, 10, 0], [4, 4, 2, 9]])
+    module.CLIPTextModel(11, **CLIP_SIZES, max_position_embeddings=5)(tokens)
+    module.CLIPVisionModel(**CLIP_SIZES, image_size=8, patch_size=4)(rand(2, 3, 8, 8))
+
+
+@scenario("minidiff.models.safety_checker")
+def safety_checker(module):
+    vision = {**CLIP_SIZES, "image_size": 8, "patch_size": 4}
+    module.StableDiffusionSafetyChecker(vision, projection_dim=5).above(rand(2, 5), rand(3, 5), rand(3))
+
+
+@scenario("minidiff.models.ldm_bert")
+def ldm_bert(module):
+    sizes = {"encoder_layers": 1, "encoder_ffn_dim": 7, "encoder_attention_heads": 2, "head_dim": 3, "d_model": 5}
+    module.LDMBertModel(11, 6, **sizes)(torch.tensor([[3, 1, 10, 0], [4, 4, 2, 9]]))
+
+
+@scenario("minidiff.models.transformer")
+def transformer(module):
+    module.Transformer2D(6, context_channels=5, heads=3, groups=2)(rand(2, 6, 3, 4), rand(2, 7, 5))
+
+
+@scenario("minidiff.models.vq_model")
+def vq_model(module):
+    module.VectorQuantizer(7, 3)(rand(2, 3, 4, 5))

@@ -135,3 +135,60 @@ def karras_ve(module):
                 arguments = sigma_hat, scheduler.schedule[t - 1], x_hat, step.prev_sample, step.derivative
                 scheduler.step_correct(picture(), *arguments)
     scheduler.add_noise(rand(), rand(), torch.tensor([1, 4]))
+
+
+SIGMA_OPTIONS = (
+    {},
+    {"prediction_type": "sample"},
+    {"prediction_type": "v_prediction"},
+    {"timestep_spacing": "leading", "steps_offset": 1},
+    {"timestep_spacing": "trailing"},
+    {"use_karras_sigmas": True},
+)
+
+
+def walk_along_sigmas(scheduler, shape=(2, 3, 4, 5)):
+    """A whole walk of 5 steps, as a pipeline makes it, from `init_noise_sigma` on."""
+    scheduler.set_timesteps(5)
+    x = rand(*shape) * scheduler.init_noise_sigma
+    for t in scheduler.timesteps:
+        scheduler.scale_model_input(x, t)
+        x = scheduler.step(rand(*shape), t, x).prev_sample
+    scheduler.add_noise(rand(*shape), rand(*shape), scheduler.timesteps[:2])
+
+
+@scenario("minidiff.schedulers.sigmas")
+def sigmas(module):
+    euler_class = importlib.import_module("minidiff.schedulers.euler").EulerDiscreteScheduler
+    for options in SIGMA_OPTIONS:
+        scheduler = euler_class(**BETAS, **options)
+        walk_along_sigmas(scheduler)
+        scheduler.skip_steps(2)
+    for steps in (1, 2):
+        euler_class(**BETAS, use_karras_sigmas=True, timestep_spacing="leading").set_timesteps(steps)
+
+
+@scenario("minidiff.schedulers.lms")
+def lms(module):
+    for options in SIGMA_OPTIONS:
+        walk_along_sigmas(module.LMSDiscreteScheduler(**BETAS, **options))
+
+
+@scenario("minidiff.schedulers.euler")
+def euler(module):
+    for options in SIGMA_OPTIONS:
+        walk_along_sigmas(module.EulerDiscreteScheduler(**BETAS, **options))
+    for options in SIGMA_OPTIONS[:-1]:
+        walk_along_sigmas(module.EulerAncestralDiscreteScheduler(**BETAS, **options), (2, 3, 16, 20))
+
+
+@scenario("minidiff.schedulers.heun")
+def heun(module):
+    for options in SIGMA_OPTIONS:
+        walk_along_sigmas(module.HeunDiscreteScheduler(**BETAS, **options))
+
+
+@scenario("minidiff.schedulers.dpm_solver")
+def dpm_solver(module):
+    for options in SIGMA_OPTIONS:
+        walk_along_sigmas(module.DPMSolverMultistepScheduler(**BETAS, **options))

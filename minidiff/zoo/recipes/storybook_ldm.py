@@ -1,0 +1,63 @@
+r"""storybook-ldm: 64x64 drawings without words, by diffusion over the latents of storybook-vq.
+
+High-Resolution Image Synthesis with Latent Diffusion Models. Rombach et al., CVPR 2022, arXiv:2112.10752, equation
+(2): the UNet learns what storybook-ddpm's learns, on 16x16 latents, a quarter of that one's pixels, for drawings four
+times as large.
+"""
+
+import torch
+
+from minidiff.models.unet_2d import UNet2DModel
+from minidiff.models.vq_model import VQModel
+from minidiff.pipelines.latent_diffusion_uncond import LDMPipeline
+from minidiff.schedulers.ddim import DDIMScheduler
+from minidiff.zoo.evaluator import evaluate
+from minidiff.zoo.recipes import latents
+
+
+def latent_unet(in_channels):
+    """Laid out like the published one, with attention at the two coarser levels."""
+    return UNet2DModel(
+        16,
+        in_channels,
+        3,
+        down_block_types=("DownBlock2D", "AttnDownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+        block_out_channels=(32, 56, 88),
+        layers_per_block=1,
+        attention_head_dim=8,
+        norm_num_groups=8,
+    )
+
+
+class Recipe(latents.DiffusionRecipe):
+    name, seed, steps, batch_size = "storybook-ldm", 0, 7_500, 32
+
+    def __init__(self):
+        self.scheduler = DDIMScheduler(
+            beta_schedule="scaled_linear", beta_start=0.0015, beta_end=0.0195, clip_sample=False
+        )  # as published
+
+    def network(self):
+        return latent_unet(in_channels=3)
+
+    def autoencoder(self):
+        return latents.trained(VQModel, "storybook-vq", self.name)
+
+    def data(self):
+        return (latents.encoded(self.autoencoder(), latents.drawings(self.drawings, self.seed)[0]),)
+
+    def loss(self, network, batch, generator, step):
+        return self.noise_loss(batch[0], lambda z_t, t: network(z_t, t).sample, generator)
+
+    def save(self, network, folder):
+        LDMPipeline(self.autoencoder().half(), network.half(), self.scheduler).save_pretrained(folder)
+
+    def measure(self, folder, samples=1_000, steps=50):
+        """`zoo.evaluate` for DDIM's samples, and what the autoencoder alone is worth."""
+        pipe = LDMPipeline.from_pretrained(folder)
+        pipe.set_progress_bar_config(disable=True)
+        draw = lambda k: pipe(100, torch.Generator().manual_seed(k), num_inference_steps=steps, output_type="pt").images
+        quality = evaluate(torch.cat([draw(k) for k in range(samples // 100)]), drawings=self.drawings)
+        autoencoder = latents.reconstruction(pipe.vqvae, latents.unseen_drawings(500))[0]
+        return {"steps": steps, "quality": quality, "autoencoder": autoencoder}
