@@ -24,6 +24,27 @@ start here:
 """
 
 
+SCHEDULERS = {
+    "ddpm": "DDPMScheduler",
+    "ddim": "DDIMScheduler",
+    "pndm": "PNDMScheduler",
+    "lms": "LMSDiscreteScheduler",
+    "euler": "EulerDiscreteScheduler",
+    "euler_ancestral": "EulerAncestralDiscreteScheduler",
+    "heun": "HeunDiscreteScheduler",
+    "dpm_solver": "DPMSolverMultistepScheduler",
+}
+OPTIONS = {  # of `generate` -> the argument of a pipeline's call that it needs
+    "prompt": "prompt",
+    "negative": "negative_prompt",
+    "scale": "guidance_scale",
+    "image": "image",
+    "mask": "mask_image",
+    "strength": "strength",
+    "scheduler": "prompt",  # those that take one run with every scheduler
+}
+
+
 class Parser(argparse.ArgumentParser):
     def __init__(self, **options):
         super().__init__(allow_abbrev=False, **options)  # half an option is a misspelt one
@@ -87,8 +108,15 @@ def parser():
     sub.add_argument("--batch", type=positive, default=1, metavar="B", help="how many of them (default %(default)s)")
     sub.add_argument("--seconds", type=seconds, metavar="T", help="how long, of a pipeline that draws sound")
     sub.add_argument("--prompt", metavar="TEXT", help='what to draw, such as "a yellow cat in the snow"')
+    sub.add_argument("--negative", metavar="TEXT", help="what to lead away from")
+    sub.add_argument("--scale", type=float, metavar="S", help="how strongly the prompt guides; 1 is no guidance")
     sub.add_argument(
         "--image", type=Path, metavar="FILE", help="the picture to begin with; a drawing of ours if absent"
+    )
+    sub.add_argument("--mask", type=Path, metavar="FILE", help="white where the picture shall be drawn anew")
+    sub.add_argument("--strength", type=float, metavar="S", help="how much of the walk is made, from 0 to 1")
+    sub.add_argument(
+        "--scheduler", choices=SCHEDULERS, metavar="NAME", help=f"another sampler: {', '.join(SCHEDULERS)}"
     )
     sub.add_argument("--weights", metavar="WHERE", help="a name in the zoo, a folder, or a Hub id")
     add_device(sub)
@@ -102,6 +130,7 @@ def parser():
 
     sub = command("read", read, "show code beside its equations")
     sub.add_argument("name", metavar="NAME", help="such as ddim, DDIMScheduler.step or models.resnet")
+    sub.add_argument("--out", type=page_file, metavar="FILE.html", help="write a page for the browser instead")
 
     sub = command("pairs", pairs, "check every line of arithmetic against the equation beside it")
     sub.add_argument("--letters", action="store_true", help="print the glossary of letters instead")
@@ -150,7 +179,7 @@ def seconds(text):
     return value
 
 
-PICTURES, SOUNDS = (".png", ".jpg", ".jpeg", ".webp"), (".wav",)
+PICTURES, SOUNDS, PAGES = (".png", ".jpg", ".jpeg", ".webp"), (".wav",), (".html", ".htm")
 
 
 def picture_file(text, suffixes=PICTURES):
@@ -163,6 +192,11 @@ def picture_file(text, suffixes=PICTURES):
     if file.suffix.lower() not in suffixes:
         raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(suffixes)}")
     return file
+
+
+def page_file(text):
+    """A path that a page for the browser can be written to."""
+    return picture_file(text, PAGES)
 
 
 def chosen_device(name):
@@ -195,24 +229,27 @@ def pipeline_of(name):
     return getattr(minidiff, CATALOGUE[name].pipeline)
 
 
-def draw(name, weights, device, seed, batch, call):
-    """(PIL images, sounds, seconds): of sounds each has a picture, and `sounds` is (array (B, C, L), samples a second),
-    else None. The time is the sampler's alone, without loading.
+def draw(name, weights, device, seed, batch, call, scheduler=None):
+    """(PIL images, sounds, seconds, the call): of sounds each has a picture, and `sounds` is (array (B, C, L), samples
+    a second), else None. The time is the sampler's alone, without loading.
     """
     import torch
 
+    import minidiff
     from minidiff.zoo.gallery import sound_picture
 
     pipe = load(name, weights, device)
+    if scheduler is not None:
+        pipe.scheduler = getattr(minidiff, SCHEDULERS[scheduler]).from_config(pipe.scheduler.config)
     pipe.set_progress_bar_config(desc=f"{name:>6}", leave=True)
     started = time.perf_counter()
     call = for_batch(pipe, batch, call)
     result = pipe(generator=torch.Generator().manual_seed(seed), **call)
     passed = time.perf_counter() - started
     if not CATALOGUE[name].draws_sound:
-        return result.images, None, passed
+        return result.images, None, passed, call
     rate = pipe.unet.config.sample_rate
-    return [sound_picture(sound, rate) for sound in result.audios], (result.audios, rate), passed
+    return [sound_picture(sound, rate) for sound in result.audios], (result.audios, rate), passed, call
 
 
 def write_sounds(file, sounds, rate):
@@ -236,11 +273,43 @@ def for_batch(pipe, batch, call):
     drawings of so many pixels.
     """
     if takes(pipe, "prompt"):
-        prompts = call["prompt"] if isinstance(call["prompt"], tuple) else (call["prompt"],)
-        return call | {"prompt": [prompts[k % len(prompts)] for k in range(batch)]}
+        pictures = pictures_for(pipe, batch, call) if takes(pipe, "image") else {}
+        prompts = call.get("prompt", pictures.pop("captions", None))
+        prompts = prompts if isinstance(prompts, list | tuple) else (prompts,)
+        return call | {"prompt": [prompts[k % len(prompts)] for k in range(batch)]} | pictures
     if takes(pipe, "image"):
         return call | small_pictures(call.get("image"), pipe.unet.config.sample_size, pipe.vqvae.factor, batch)
     return call | {"batch_size": batch}
+
+
+def pictures_for(pipe, batch, call):
+    """What image to image and inpainting are called with: the middle squares of files, or sketches and drawings.
+
+    Raises:
+        ValueError: of a picture and its mask only one is a file, or they differ in size.
+    """
+    from PIL import Image, ImageOps
+
+    from minidiff.zoo import sketches
+
+    size = pipe.unet.config.sample_size * pipe.vae_scale_factor
+    names = [name for name in ("image", "mask_image") if takes(pipe, name)]
+    given = [name for name in names if name in call]
+    if not given and "mask_image" not in names:
+        made = [sketches.sketch(k, size) for k in range(batch)]
+        return {"image": [one.image for one in made], "captions": [one.caption for one in made]}
+    if not given:
+        made = [sketches.with_hole(k, size, time="day", mountains=False) for k in range(batch)]
+        return {"image": [one.image for one in made], "mask_image": [one.mask for one in made]}
+    if given != names:
+        raise ValueError(f"--image and --mask belong together, and only --{given[0].partition('_')[0]} is there")
+    opened = [Image.open(call[name]) for name in names]
+    if len({image.size for image in opened}) > 1:
+        (w, h), (w_mask, h_mask) = (image.size for image in opened)
+        raise ValueError(
+            f"--mask is {w_mask} x {h_mask} and --image {w} x {h}; allowed are masks as large as the image"
+        )
+    return {name: ImageOps.fit(image, (size, size)) for name, image in zip(names, opened)}
 
 
 def small_pictures(file, size, factor, batch):
@@ -264,9 +333,12 @@ def tour(arguments):
 
     device, sheets, heard = chosen_device(arguments.device), [], ""
     for name, entry in CATALOGUE.items():
-        pictures, sounds, passed = draw(name, None, device, arguments.seed, 4 if entry.draws_sound else 16, entry.call)
+        few = 4 if entry.draws_sound else 16
+        pictures, sounds, passed, call = draw(name, None, device, arguments.seed, few, entry.call)
         many = f"{len(pictures)} {'sounds' if sounds else 'pictures'}"
         steps = f"{entry.call['num_inference_steps']} steps, {many}, {passed:.1f} s"
+        if "mask_image" in call:  # before, mask, after, a row each
+            pictures = [*call["image"][:8], *call["mask_image"][:8], *pictures[:8]]
         laid_out = sheet(pictures, columns=4, size=pictures[0].width) if sounds else sheet(pictures)
         sheets.append((f"{name.upper()}: {entry.task}", steps, laid_out))
         if sounds:
@@ -286,11 +358,11 @@ def generate(arguments):
     call = dict(CATALOGUE[name].call)
     if arguments.steps:
         call["num_inference_steps"] = arguments.steps
-    for argument in ("prompt", "image"):
-        value = getattr(arguments, argument)
+    for option, argument in OPTIONS.items():
+        value = getattr(arguments, option)
         if value is not None and not takes(pipeline_of(name), argument):
-            raise ValueError(f"--{argument} is {str(value)!r}, but {name} takes no {argument}")
-        if value is not None:
+            raise ValueError(f"--{option} is {str(value)!r}, but {name} takes no {option}")
+        if value is not None and option != "scheduler":
             call[argument] = value
     if arguments.seconds and not sound:
         raise ValueError(
@@ -302,7 +374,8 @@ def generate(arguments):
     suffix = ".wav" if sound else ".png"
     out = picture_file(arguments.out or f"minidiff-{name}-{arguments.seed}{suffix}", SOUNDS if sound else PICTURES)
     picture = picture_file(str(out.with_suffix(".png"))) if sound else out
-    pictures, sounds, passed = draw(name, arguments.weights, device, arguments.seed, arguments.batch, call)
+    where = (arguments.weights, device, arguments.seed, arguments.batch)
+    pictures, sounds, passed, _ = draw(name, *where, call, arguments.scheduler)
     (pictures[0] if len(pictures) == 1 else sheet(pictures, size=max(pictures[0].size))).save(picture)
     many = f"{len(pictures)} {'sound' if sound else 'picture'}{'s' * (len(pictures) > 1)}"
     if sound:
@@ -369,13 +442,13 @@ def digest(content):
 
 def read(arguments):
     import minidiff
-    from minidiff.papers.reader.names import named
 
-    found = named(arguments.name)
     try:
-        reading = minidiff.read(found)
+        reading = minidiff.read(arguments.name)
     except TypeError as error:  # a number, say
         raise ValueError(f"{arguments.name}: {error}") from None
+    if arguments.out:
+        return print(f"{reading.save(arguments.out)}: open it in a browser")
     in_terminal, size = sys.stdout.isatty(), shutil.get_terminal_size()
     text = reading.text(size.columns, colour=in_terminal and "NO_COLOR" not in os.environ)
     pager = shlex.split(os.environ.get("PAGER", "less"))

@@ -64,3 +64,26 @@ def std(scheduler, num_inference_steps):
     scheduler.set_timesteps(num_inference_steps)
     network = gaussian_network(scheduler, prediction_type=scheduler.config.prediction_type)
     return abs(walk(scheduler, network, torch.ones(1, 1, dtype=torch.float64)).item())
+
+
+def error_from_the_middle(scheduler, count=50, skip=25, noisier=0):
+    """The relative error, at the end, of a walk along the last steps alone, as image-to-image makes it; float64.
+
+    Args:
+        noisier: by how many steps it begins with more noise than the network is told.
+    """
+    scheduler.set_timesteps(count)
+    noised_to, timesteps = scheduler.timesteps[skip - noisier], scheduler.timesteps[skip:]
+    if hasattr(scheduler, "skip_steps"):  # ours
+        scheduler.skip_steps(skip)
+        timesteps = scheduler.timesteps
+    elif hasattr(scheduler, "set_begin_index"):
+        scheduler.set_begin_index(skip)
+    network, x_0, eps = picture_network(scheduler), *(randn(seed=k, dtype=torch.float64) for k in (3, 0))
+    x = scheduler.add_noise(x_0, eps, (noised_to if noisier else timesteps[0])[None])
+    start = network.level(timesteps[0]).item()
+    exact = start**0.5 * x_0 + (1 - start) ** 0.5 * eps
+    for t in timesteps:
+        x = scheduler.step(network(scheduler.scale_model_input(x, t), t).sample, t, x).prev_sample
+    end = 1 - 1e-8 if hasattr(scheduler, "sigmas") else scheduler.alphas_cumprod[0].item()
+    return relative_difference(x, network.mixture.flow(exact.flatten(1), start, end, steps=500).reshape(x.shape))

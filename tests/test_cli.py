@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+import stable_pipelines
 from latent_pipelines import both_pipelines, tiny_tokenizer
 from nbformat.sign import NotebookNotary
 from PIL import Image
@@ -57,6 +58,8 @@ def test_help_names_every_option(command, capsys):
             "'no/such/folder.png' lies in no folder that exists and can",
         ),
         (["tour", "--out", "gallery.txt"], "'gallery.txt' does not end in .png"),
+        (["read", "ddim", "--out", "page.png"], "'page.png' does not end in .html"),
+        (["read", "ddim", "--out", "no/such/page.html"], "'no/such/page.html' lies in no folder"),
         (["train", "storybook-ddpn"], "storybook-ddpn"),
         (["ledger", "no such entry"], "no such entry"),
         (["read", "pndn"], "there is no 'pndn'; did you mean 'pndm'?"),
@@ -115,21 +118,30 @@ def test_a_file_gets_one_line_for_a_progress_bar(monkeypatch, tmp_path, capfd):
 @pytest.mark.parametrize(
     ("name", "title", "line"),
     [
-        ("ddim", "minidiff.schedulers.ddim", "class DDIMScheduler(DiscreteScheduler):"),
-        ("DDIM", "minidiff.schedulers.ddim", "class DDIMScheduler(DiscreteScheduler):"),
-        ("pipelines.ddim", "minidiff.pipelines.ddim", "class DDIMPipeline(DiffusionPipeline):"),
+        ("ddim", "minidiff.pipelines.ddim.DDIMPipeline", "The network: UNet2DModel\n"),
+        ("DDIM", "minidiff.pipelines.ddim.DDIMPipeline", "DDIM (12), guarded:"),
+        ("schedulers.ddim", "minidiff.schedulers.ddim", "def inverse_step(self, model_output"),
+        ("pipelines.ddim", "minidiff.pipelines.ddim", "for i, t in enumerate"),
         ("models.resnet", "minidiff.models.resnet", "return (F_x + W_s_x) / scale"),
         ("minidiff.models.resnet", "minidiff.models.resnet", "return (F_x + W_s_x) / scale"),
         ("DDIMScheduler.step", "minidiff.schedulers.ddim.DDIMScheduler.step", "DDIM (12), guarded:"),
         ("resnet.ResnetBlock2D.forward", "minidiff.models.resnet.ResnetBlock2D.forward", "h = h + e"),
         ("tex.typeset", "minidiff.papers.tex.typeset", "def unicode_text(source):"),
-        ("storybook_ddpm", "minidiff.zoo.recipes.storybook_ddpm", "class Recipe(TrainingRecipe):"),
+        ("storybook_ddpm", "minidiff.zoo.recipes.storybook_ddpm", "DDPM (14), weighted:"),
     ],
 )
 def test_code_is_read_beside_its_equations(name, title, line, capsys):
     assert main(["read", name]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{title}\n") and line in said and "\033" not in said
+
+
+def test_code_is_written_as_a_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["read", "ddim", "--out", "ddim.html"]) == 0
+    assert capsys.readouterr().out == "ddim.html: open it in a browser\n"
+    page = Path("ddim.html").read_text()
+    assert page.startswith("<!doctype html>") and "DDIMScheduler.step</span>" in page and "<math" in page
 
 
 def test_a_terminal_gets_colour_and_a_pager(monkeypatch, capsys):
@@ -427,3 +439,97 @@ def test_train_writes_measured_weights_into_a_folder_of_their_name(tmp_path, mon
     assert measures["run"]["steps"] == 2 and found["images"] == 100 and found["named"] == found["intervals"]["named"][0]
     assert found["intervals"]["frechet"][0] == pytest.approx(found["frechet"], abs=1e-5)
     assert "PSNR 20.0 [19.0, 21.0] dB" in (folder / "README.md").read_text()
+
+
+STABLE = ("stable_diffusion", "stable_diffusion_img2img", "stable_diffusion_inpaint")
+
+
+@pytest.fixture(scope="module")
+def stable_weights(tmp_path_factory):
+    """A folder with tiny Stable Diffusions under the names of their pipelines."""
+    folder = tmp_path_factory.mktemp("stable")
+    for name in STABLE:
+        stable_pipelines.published(folder / name, 9 if name == "stable_diffusion_inpaint" else 4)
+    return folder
+
+
+@pytest.fixture
+def stable(stable_weights, tmp_path, monkeypatch):
+    """In a folder of its own the command knows Stable Diffusion, with tiny random weights beside it."""
+    monkeypatch.chdir(tmp_path)
+    for name in STABLE:
+        monkeypatch.setitem(CATALOGUE, name, PIPELINES[name])
+        (tmp_path / name).symlink_to(stable_weights / name)
+
+
+def test_generate_with_stable_diffusion(stable, capsys):
+    name = "stable_diffusion"
+    first = generated(capsys, name, "--prompt", "a cat in snow")
+    for options in (
+        ("--negative", "snow"),
+        ("--scale", "2"),
+        ("--scheduler", "lms"),
+        ("--scheduler", "euler_ancestral"),
+    ):
+        assert generated(capsys, name, "--prompt", "a cat in snow", *options).tobytes() != first.tobytes(), options
+    assert generated(capsys, name, "--batch", "3").width > 3 * 32
+
+
+def test_generate_from_a_sketch(stable, capsys):
+    name = "stable_diffusion_img2img"
+    drawn = generated(capsys, name, "--steps", "4")
+    assert drawn.size == (32, 32)
+    assert drawn.tobytes() != generated(capsys, name, "--steps", "4", "--prompt", "cat").tobytes()
+    assert drawn.tobytes() != generated(capsys, name, "--steps", "4", "--strength", "0.3").tobytes()
+    zoo.world.draw(seed=5, size=64).image.resize((96, 64)).save("mine.png")
+    assert (
+        drawn.tobytes() != generated(capsys, name, "--steps", "4", "--image", "mine.png", "--prompt", "cat").tobytes()
+    )
+    assert main(["generate", name, "--weights", name, "--strength", "1.5"]) == 2
+    assert "strength is 1.5; allowed are numbers from 0 to 1" in capsys.readouterr().err
+
+
+def test_generate_a_part_anew(stable, capsys):
+    name = "stable_diffusion_inpaint"
+    drawn = generated(capsys, name)
+    Image.new("RGB", (96, 64), "white").save("mine.png")
+    Image.new("L", (96, 64), 255).save("hole.png")
+    Image.new("L", (64, 64), 255).save("small.png")
+    assert drawn.tobytes() != generated(capsys, name, "--image", "mine.png", "--mask", "hole.png").tobytes()
+    for options, message in (
+        (("--image", "mine.png"), "--image and --mask belong together, and only --image is there"),
+        (("--image", "mine.png", "--mask", "small.png"), "--mask is 64 x 64 and --image 96 x 64; allowed are masks as"),
+        (("--image", "mine.png", "--mask", "none.png"), "none.png"),
+    ):
+        assert main(["generate", name, "--weights", name, *options]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_the_tour_shows_stable_diffusion(stable, stable_weights, capsys, monkeypatch):
+    for name in set(CATALOGUE) - set(STABLE):
+        monkeypatch.delitem(CATALOGUE, name)
+    for name in STABLE:
+        entry = PIPELINES[name]
+        few = entry._replace(call=entry.call | {"num_inference_steps": 2})
+        monkeypatch.setitem(CATALOGUE, name, few)
+    monkeypatch.setattr("minidiff.zoo.path", lambda weights: stable_weights / of_weights[weights])
+    of_weights = {"storybook-sd": "stable_diffusion", "storybook-sd-inpaint": "stable_diffusion_inpaint"}
+    assert main(["tour", "--device", "cpu", "--out", "tour.png"]) == 0
+    told = capsys.readouterr().out
+    assert "STABLE_DIFFUSION: text to picture" in told and "STABLE_DIFFUSION_INPAINT: a part of a picture" in told
+    assert Image.open("tour.png").width > 800
+
+
+@pytest.mark.parametrize(
+    "name, line",
+    (
+        ("stable_diffusion", "self.scheduler.step(eps_theta, t, z_t"),
+        ("stable_diffusion_img2img", "noising.add_noise(z_0, eps"),
+        ("stable_diffusion_inpaint", "(1 - m) * z_k + m * z_prev"),
+        ("lms", "sum(c_j * d_j"),
+        ("heun", "d_i / 2 + d_i_prime / 2"),
+    ),
+)
+def test_read_shows_the_new_ones(name, line, capsys):
+    assert main(["read", name]) == 0
+    assert line in capsys.readouterr().out

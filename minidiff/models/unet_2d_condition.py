@@ -7,6 +7,7 @@ Letters: z_t, the noisy latent, is `sample` in the public signature, \tau_\theta
 gives it, is `encoder_hidden_states`, both as in diffusers.
 """
 
+import re
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 from torch.nn.functional import silu
 
+from minidiff import files
 from minidiff.config import check_one_of, check_whole, configured
 from minidiff.models.attention import NoAttention
 from minidiff.models.base import Model
@@ -21,7 +23,8 @@ from minidiff.models.embeddings import TimestepEmbedding, one_for_each, timestep
 from minidiff.models.resample import Downsample2D, Upsample2D
 from minidiff.models.resnet import ResnetBlock2D
 from minidiff.models.transformer import Transformer2D
-from minidiff.models.unet_2d import DownBlock, MidBlock, UNet2DModel, UpBlock, check_lists, check_sample
+from minidiff.models.unet_2d import UNet2DModel, check_lists, check_sample
+from minidiff.models.unet_2d_blocks import DownBlock, MidBlock, UpBlock
 from minidiff.outputs import Output
 from minidiff.signatures import leaving_out
 
@@ -147,6 +150,14 @@ class UNet2DConditionModel(Model):
         self.conv_out = nn.Conv2d(C[0], out_channels, 3, padding=1)
 
     sample_shape = UNet2DModel.sample_shape
+    in_first_form = False  # whether its config was written before diffusers 0.9, when sample_size meant little
+
+    @classmethod
+    def described_in(cls, repository, folder, **changes):
+        made = super().described_in(repository, folder, **changes)
+        version = repository.read_json(files.join(folder, cls.config_file)).get("_diffusers_version", "")
+        made.in_first_form = bool(re.match(r"0\.[0-8]\.", version))
+        return made
 
     @leaving_out(
         class_labels=None,
@@ -163,16 +174,16 @@ class UNet2DConditionModel(Model):
         """Predicts from z_t, t and a prompt.
 
         Args:
-            sample: z_t, (B, in_channels, H, W); H and W multiples of 2 to the number of levels less one.
+            sample: z_t, (B, in_channels, H, W), of any size.
             timestep: t, a number, a 0-dim or a (B,) tensor; used as it is, whole or not.
             encoder_hidden_states: the encoded prompt, (B, M, cross_attention_dim), of any length M.
         Returns:
             `UNet2DConditionOutput`, or the tuple `(sample,)`.
         Raises:
-            ValueError: the sample has other channels, H or W is no such multiple, there are neither one nor B times,
-                or the prompt has another batch or other channels.
+            ValueError: the sample has other channels, there are neither one nor B times, or the prompt has another
+                batch or other channels.
         """
-        check_sample(sample, self.config.in_channels, halvings=len(self.down_blocks) - 1)
+        check_sample(sample, self.config.in_channels, halvings=0)  # odd sizes are halved, and found again on the way up
         check_context(encoder_hidden_states, len(sample), self.config.cross_attention_dim)
         t, context = one_for_each(timestep, sample), encoder_hidden_states  # (B,), (B, M, cross_attention_dim)
         e = timestep_embedding(t, self.conv_in.out_channels, flip_sin_to_cos=True)

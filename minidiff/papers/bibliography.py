@@ -35,6 +35,15 @@ BIBLIOGRAPHY = {
     "SDE": Paper(
         "Score-Based Generative Modeling through Stochastic Differential Equations", "Song et al.", 2021, "2011.13456"
     ),
+    "SDEcode": Paper(
+        "The code of Score-Based Generative Modeling through Stochastic Differential Equations",
+        "Song",
+        2021,
+        source="yang-song/score_sde_pytorch",
+    ),
+    "NCSNv2": Paper(
+        "Improved Techniques for Training Score-Based Generative Models", "Song & Ermon", 2020, "2006.09011"
+    ),
     "PNDM": Paper(
         "Pseudo Numerical Methods for Diffusion Models on Manifolds", "Liu, Ren, Lin & Zhao", 2022, "2202.09778"
     ),
@@ -53,7 +62,16 @@ BIBLIOGRAPHY = {
     ),
     "v-diffusion": Paper("v-diffusion", "Crowson", 2021, source="github.com/crowsonkb/v-diffusion-pytorch"),
     "DanceDiffusion": Paper("Dance Diffusion", "Evans", 2022, source="github.com/Harmonai-org/sample-generator"),
-    "LMS": Paper("k-diffusion", "Crowson", 2022, source="github.com/crowsonkb/k-diffusion"),
+    "LMS": Paper("k-diffusion, sample_lms", "Crowson", 2022, source="github.com/crowsonkb/k-diffusion"),
+    "k-diffusion": Paper(
+        "k-diffusion, get_ancestral_step and get_sigmas", "Crowson", 2022, source="github.com/crowsonkb/k-diffusion"
+    ),
+    "diffusers": Paper(
+        "Diffusers: State-of-the-art diffusion models",
+        "von Platen et al.",
+        2022,
+        source="github.com/huggingface/diffusers",
+    ),
     "AB": Paper(
         "Solving Ordinary Differential Equations I",
         "Hairer, Nørsett & Wanner",
@@ -71,6 +89,9 @@ BIBLIOGRAPHY = {
         "Meng et al.",
         2021,
         "2108.01073",
+    ),
+    "RePaint": Paper(
+        "RePaint: Inpainting using Denoising Diffusion Probabilistic Models", "Lugmayr et al.", 2022, "2201.09865"
     ),
     "LDM": Paper("High-Resolution Image Synthesis with Latent Diffusion Models", "Rombach et al.", 2022, "2112.10752"),
     # Autoencoders and text

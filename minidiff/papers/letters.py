@@ -32,7 +32,8 @@ class Entry:
         return equations(f"{self.tex} = 0")[0].left
 
 
-NOISE_LEVEL_PAPERS = ("EDM", "LMS", "SDE", "DPM-Solver++")
+NOISE_LEVEL_PAPERS = ("EDM", "LMS", "SDE", "SDEcode", "NCSNv2", "P2", "DPM-Solver++", "k-diffusion", "diffusers", "PD")
+SDE_PAPERS = ("SDE", "SDEcode")
 
 GLOSSARY = (
     # Time
@@ -63,7 +64,7 @@ GLOSSARY = (
     ),
     Entry(r"\epsilon", "standard normal noise; with theta the network's prediction of it", "SDE z, EDM n"),
     Entry(r"\epsilon'", "the noise to move along, combined from several predictions", "in AB it is the slope"),
-    Entry("z", "standard normal noise that a step adds", papers=("DDPM", "SDE")),
+    Entry("z", "standard normal noise that a step adds", papers=("DDPM", "SDE", "SDEcode", "k-diffusion")),
     Entry("z", "a latent, what an autoencoder makes of a picture", papers=("VAE", "VQ", "LDM", "CFG")),
     Entry(r"\mu", "the mean of a latent", papers=("VAE",)),
     Entry(r"\sigma", "the standard deviation of a latent", papers=("VAE",)),
@@ -85,6 +86,9 @@ GLOSSARY = (
     ),
     Entry("c", "as an index: conditioned on the prompt", papers=("CFG",)),
     Entry("u", "as an index: unconditional", papers=("CFG",)),
+    Entry("m", "the mask, 1 where a picture is drawn anew", "the paper's m is 1 where it stays", ("RePaint",)),
+    Entry("z_k", "what is known of the latent, noised", "the paper writes x^known", ("RePaint",)),
+    Entry("z_{t-1}", "the latent after a step", "the paper writes x^unknown, then x", ("RePaint",)),
     Entry(r"\tilde\epsilon", "the noise to move along under guidance", papers=("CFG",)),
     # Noise levels
     Entry(r"\beta_t", "the variance of the noise that timestep t adds"),
@@ -104,7 +108,39 @@ GLOSSARY = (
         "DDPM: the root of 1 - alpha-bar_t",
         NOISE_LEVEL_PAPERS,
     ),
+    # Stochastic differential equations
+    Entry("f", "the drift: how x moves by itself", papers=("SDE",)),
+    Entry("g", "the diffusion: how much noise is added", papers=SDE_PAPERS),
+    Entry("s", "the score, the gradient of log p_t(x); with theta the network's", papers=(*SDE_PAPERS, "EDM")),
+    Entry("m", "what is left of x_0 at time t", papers=("SDE", "DDIM")),
+    Entry("x_{i-1}'", "the sample after a step, before its noise", papers=("SDE",)),
+    Entry("r", "the ratio of signal to noise in a corrector step", "the config calls it snr", SDE_PAPERS),
+    Entry(r"\varepsilon", "the length of a corrector step", papers=SDE_PAPERS),
+    Entry("y", "the sample, moved from [-1, 1] to [0, 1]", papers=("DDPM",)),
+    Entry(r"\hat\sigma", "the noise level after churn", "EDM t-hat", ("EDM",)),
+    Entry(r"\hat x", "the sample after churn", papers=("EDM",)),
+    Entry(r"\gamma", "by which part churn raises the noise level", papers=("EDM",)),
+    Entry("S_{churn}", "how much noise is churned, over all steps; S_noise is its standard deviation", papers=("EDM",)),
+    Entry(r"\rho", "how unevenly the noise levels lie; 7 puts more of them at the low end", papers=("EDM",)),
+    Entry("D", "the picture that the network believes in", "x_0-hat elsewhere", ("EDM",)),
+    Entry(r"F_\theta", "the network's own part of D", papers=("EDM",)),
+    Entry("d", "the slope dx / d sigma at a step's start", papers=("EDM",)),
+    Entry("d'", "the slope at the step's end", papers=("EDM",)),
     Entry(r"\eta", "how much of DDPM's noise a DDIM step adds, from 0 to 1"),
+    # Samplers along noise levels
+    Entry(r"\rho", "how strongly levels gather near the picture, 7", papers=("EDM",)),
+    Entry("d_i", "the slope of x in sigma at level sigma_i: the predicted noise", "DDIM epsilon_theta", ("EDM", "LMS")),
+    Entry("d_i'", "the slope at the end of Euler's step", papers=("EDM",)),
+    Entry(r"\ell_j", "the Lagrange polynomial that is 1 at the level of j steps ago", papers=("LMS",)),
+    Entry(r"\tau", "the noise level that is integrated over", papers=("LMS",)),
+    Entry("c_j", "the weight of the slope of j steps ago", papers=("LMS",)),
+    Entry(r"\lambda_i", "half the logarithm of the signal-to-noise ratio", papers=("DPM-Solver++",)),
+    Entry("s_i", "the noise in a sample of variance 1", "the paper writes sigma_t", ("DPM-Solver++",)),
+    Entry("s", "the standard deviation of the first sample", papers=("diffusers",)),
+    Entry("h_i", "how far a step leads in lambda", papers=("DPM-Solver++",)),
+    Entry("r_i", "the last step's length over this one's", papers=("DPM-Solver++",)),
+    Entry("D", "the picture that a step aims at", papers=("DPM-Solver++",)),
+    Entry(r"\hat x_0'", "the picture that the step before believed in", papers=("DPM-Solver++",)),
     # Layers
     Entry("x", "the input of a layer", papers=("ResNet", "Attention", "GN", "SiLU", "GELU", "GEGLU")),
     Entry("y", "the output of a layer", "in LDM the condition"),
@@ -115,6 +151,14 @@ GLOSSARY = (
     Entry("K", "keys, one row a position"),
     Entry("V", "values, one row a position"),
     Entry("A", "what attention gathers, a row for each query"),
+    Entry("M", "the mask, minus infinity where a token is hidden from another", papers=("Attention",)),
+    Entry("E", "the directions of pictures in CLIP's space, of length 1", "the paper writes I_e", ("CLIP",)),
+    Entry("F", "the directions of concepts in CLIP's space, of length 1", "the paper writes T_e", ("CLIP",)),
+    Entry("C", "the cosines of pictures and concepts; in training with captions, times exp(t)", papers=("CLIP",)),
+    Entry("t", "the logarithm of how sharply cosines are told apart", papers=("CLIP",)),
+    Entry("i", "as an index: of images", papers=("CLIP",)),
+    Entry("e", "the vector of a picture", papers=("CLIP",)),
+    Entry("f", "the vector of a concept", papers=("CLIP",)),
     Entry("d", "the channels of one attention head", "the paper writes d_k", ("Attention", "LDM")),
     Entry("e", "the embedding of the time"),
     Entry("E_x", "the embeddings of tokens; with p of their positions", papers=("Attention",)),
@@ -126,6 +170,8 @@ GLOSSARY = (
     Entry("W", "random frequencies", "the paper writes B", ("Fourier",)),
     Entry("u", "the weight of a neighbour at the distance s", papers=("Keys",)),
     Entry("s", "the distance from a neighbour, in steps of the coarser grid", papers=("Keys",)),
+    Entry("W", "random frequencies of the time embedding", papers=("SDEcode",)),
+    Entry(r"\phi", "the phases of its sinusoids", papers=("SDEcode",)),
     # Training and measures
     Entry("L", "the loss; with rec of the reconstruction, with reg of what keeps latents in bounds"),
     Entry("w", "how much guidance goes beyond the condition; guidance_scale is 1 + w", papers=("CFG",)),
@@ -133,7 +179,7 @@ GLOSSARY = (
         "w",
         "the weight of a time in the loss",
         "the paper writes lambda'_t, of another form of the loss",
-        ("P2", "DDPM", "LDM"),
+        ("P2", "DDPM", "SDE", "LDM"),
     ),
     Entry("k", "what keeps the weight of the cleanest times from vanishing; 1 in the paper, 0 here", papers=("P2",)),
     Entry(r"\gamma", "how strongly the weight of a time grows with its noise", papers=("P2",)),
@@ -176,6 +222,17 @@ def glossary(width=120):
     return "\n".join(lines)
 
 
+def explained(letter, paper):
+    """What a Letter means in a paper of the bibliography, and who writes it otherwise; "" where nothing is said."""
+    of_all = [entry for entry in GLOSSARY if key(entry.letter) == key(letter) and not entry.papers]
+    of_paper = [entry for entry in GLOSSARY if key(entry.letter) == key(letter) and paper in entry.papers]
+    return next((f"{entry.meaning}{elsewhere(entry)}" for entry in of_paper + of_all), "")
+
+
 def describe(entry):
     where = f" ({', '.join(entry.papers)})" if entry.papers else ""
-    return f"{entry.meaning}{where}" + (f". Elsewhere: {entry.elsewhere}" if entry.elsewhere else "")
+    return f"{entry.meaning}{where}{elsewhere(entry)}"
+
+
+def elsewhere(entry):
+    return f". Elsewhere: {entry.elsewhere}" if entry.elsewhere else ""

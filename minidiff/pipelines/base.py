@@ -15,7 +15,7 @@ from minidiff.config import DIFFUSERS_VERSION, Configurable, argument_names, che
 from minidiff.models.base import required_dtype, unwrapped
 from minidiff.noise import check_device, randn
 from minidiff.outputs import Output
-from minidiff.pipelines.foreign import CONFIG_FILES, Foreign
+from minidiff.pipelines.foreign import CONFIG_FILES, Foreign, published_name
 from minidiff.signatures import LOADING, SAVING, leaving_out, nearest, refuse_unknown
 
 # Classes that published files name by a name from before a rename.
@@ -24,6 +24,7 @@ ALIASES = {
     "UNetUnconditionalModel": "UNet2DModel",
     "LatentDiffusionPipeline": "LDMTextToImagePipeline",
     "CLIPFeatureExtractor": "CLIPImageProcessor",
+    "CLIPImageProcessorPil": "CLIPImageProcessor",
 }
 # Where published files say that classes live. The last two are folders of diffusers, from when some networks lived
 # there.
@@ -200,7 +201,7 @@ class DiffusionPipeline:
                 raise TypeError(
                     f"{name} is a {type(component).__name__}, which cannot be saved; it has no method save_pretrained"
                 )
-            index[name] = [None, None] if component is None else [library(component), type(component).__name__]
+            index[name] = [None, None] if component is None else [library(component), published_name(component)]
         with files.saving(save_directory) as new:
             for name, component in components.items():
                 if isinstance(component, Configurable):
@@ -263,11 +264,7 @@ class DiffusionPipeline:
         Raises:
             ValueError: names the argument, its value and what is allowed; or a component that is absent.
         """
-        for name in required_names(type(self)):
-            if getattr(self, name, self) is None:
-                raise ValueError(
-                    f"{name} is None, and {type(self).__name__} draws nothing without; it can be passed by that name"
-                )
+        self.check_components()
         check_whole("batch_size", batch_size)
         check_one_of("output_type", "np" if output_type == "numpy" else output_type, output_types)
         channels = channels or self.sample_shape[0]
@@ -283,6 +280,14 @@ class DiffusionPipeline:
             if generator is not None:
                 check_device(one, self.device)
 
+    def check_components(self):
+        """Raises ValueError where a component is absent that nothing is drawn without."""
+        for name in required_names(type(self)):
+            if getattr(self, name, self) is None:
+                raise ValueError(
+                    f"{name} is None, and {type(self).__name__} draws nothing without; it can be passed by that name"
+                )
+
     def start_noise(self, shape, generator=None, latents=None):
         """Where the loop begins: `latents` if given, else noise from N(0, I), on the network's device, in its dtype;
         times the scheduler's `init_noise_sigma`, which it may have only after `set_timesteps`.
@@ -292,10 +297,7 @@ class DiffusionPipeline:
         """
         if latents is None:
             latents = randn(shape, generator, self.device, self.dtype)
-        if not isinstance(latents, torch.Tensor) or latents.shape != tuple(shape) or not latents.is_floating_point():
-            tensor = isinstance(latents, torch.Tensor)
-            what = f"{latents.dtype} of shape {tuple(latents.shape)}" if tensor else repr(latents)
-            raise ValueError(f"latents is {what}; allowed is a floating-point tensor of shape {tuple(shape)}")
+        check_latents(latents, shape)
         return latents.to(self.device, self.dtype) * self.scheduler.init_noise_sigma
 
     def step_options(self, **wanted):
@@ -378,6 +380,23 @@ def required_names(cls):
     return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
+def require_time(unet, kind):
+    """Raises ValueError where a network is told another kind of time than `kind`, "positional" or "fourier"."""
+    told = getattr(unwrapped(unet), "config", {}).get("time_embedding_type", kind)  # another package's may not say
+    if told != kind:
+        times = {"positional": "timesteps", "fourier": "noise levels"}
+        raise ValueError(
+            f"unet has time_embedding_type={told!r}, so it was trained to be told {times.get(told, 'another time')}; "
+            f"allowed are networks that are told {times[kind]}, {kind!r}"
+        )
+
+
+def require_steps(scheduler, allowed, *methods):
+    """Raises ValueError where a scheduler that is there lacks one of `methods`; `allowed` says which do not."""
+    if scheduler is not None and not all(hasattr(scheduler, method) for method in methods):
+        raise ValueError(f"scheduler is a {type(scheduler).__name__}; allowed is a {allowed}, or one with its steps")
+
+
 def on_a_copy(call):
     """A pipeline's `__call__` as it is found on the class; its `__wrapped__` is the loop itself, with gradients.
 
@@ -425,6 +444,14 @@ def described(component):
 def library(component):
     """str: where model_index.json says that the class of a component lives."""
     return getattr(component, "library", type(component).__module__.split(".")[0])
+
+
+def check_latents(latents, shape):
+    """Raises ValueError where given noise has another shape, or holds whole numbers."""
+    if not isinstance(latents, torch.Tensor) or latents.shape != tuple(shape) or not latents.is_floating_point():
+        tensor = isinstance(latents, torch.Tensor)
+        what = f"{latents.dtype} of shape {tuple(latents.shape)}" if tensor else repr(latents)
+        raise ValueError(f"latents is {what}; allowed is a floating-point tensor of shape {tuple(shape)}")
 
 
 def refuse_broken(x):

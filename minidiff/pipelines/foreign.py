@@ -5,6 +5,8 @@ transformers is imported when one of them is loaded, and not before.
 
 from minidiff import files
 
+# What transformers calls a class where torchvision is absent; it does the same with Pillow, and without a warning.
+WITH_PILLOW = {"CLIPImageProcessor": "CLIPImageProcessorPil"}
 CONFIG_FILES = {
     "BertTokenizer": "tokenizer_config.json",
     "CLIPTokenizer": "tokenizer_config.json",
@@ -33,7 +35,19 @@ class Foreign:
 
     def read_weights(self, repository, names, torch_dtype=None):
         """The component itself."""
-        import transformers
-
         folder = (repository.root / names[0]).parent
-        return getattr(transformers, self.name).from_pretrained(folder, local_files_only=True)
+        return transformers_class(self.name).from_pretrained(folder, local_files_only=True)
+
+
+def transformers_class(name):
+    """The class of transformers that published files call so."""
+    import transformers
+
+    pillow = WITH_PILLOW.get(name, "")
+    return getattr(transformers, pillow if hasattr(transformers, pillow) else name)
+
+
+def published_name(component):
+    """str: the name of a component's class in model_index.json."""
+    name = type(component).__name__
+    return next((published for published, pillow in WITH_PILLOW.items() if name == pillow), name)

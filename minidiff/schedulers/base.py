@@ -45,6 +45,14 @@ class Scheduler(Configurable):
         """What the network is shown at `timestep`: here the sample as it is."""
         return sample
 
+    def skip_steps(self, steps):
+        """Leave out the first steps of the walk that `set_timesteps` chose, as image-to-image does.
+
+        Args:
+            steps: how many; a step is made of `order` entries of `timesteps`.
+        """
+        self.timesteps = self.timesteps[steps * self.order :]
+
     def __len__(self):
         return self.config.num_train_timesteps
 

@@ -47,6 +47,9 @@ class PNDMScheduler(DiscreteScheduler):
             diffusers: see the ledger, "DDIM target" and "PNDM half step".
         alpha_index_shift: 1 moves with the levels of t + 1, as the authors' code does: see the ledger, "PNDM
             shifted index".
+        partial_walk: where the first steps are skipped (image-to-image): "planned", the rest is a walk of its own,
+            whose first step is made twice; "sliced", the rest of the whole walk's calls, as in diffusers: see the
+            ledger, "PNDM partial walk".
     """
 
     @configured
@@ -65,11 +68,12 @@ class PNDMScheduler(DiscreteScheduler):
         *,
         step_to="next",
         alpha_index_shift=0,
+        partial_walk="planned",
     ):
         check_one_of("prediction_type", prediction_type, ("epsilon", "v_prediction"))
         check_one_of("step_to", step_to, ("next", "ratio"))
         check_one_of("alpha_index_shift", alpha_index_shift, (0, 1))
-        self.takes_first_step_twice = skip_prk_steps
+        check_one_of("partial_walk", partial_walk, ("planned", "sliced") if skip_prk_steps else ("planned",))
         self.make_tables()
         self.timesteps = None
 
@@ -98,26 +102,50 @@ class PNDMScheduler(DiscreteScheduler):
                 "(skip_prk_steps=True does without them)"
             )
 
-        self.calls = self.plan_multistep(t, N) if self.config.skip_prk_steps else self.plan_runge_kutta(t, N)
-        self.timesteps = torch.tensor([call.timestep for call in self.calls], device=device)
         self.num_inference_steps = N
+        self.plan(t, device)
+
+    def plan(self, t, device=None):
+        """Choose the calls for a walk along the timesteps t, a list, and forget what was predicted before."""
+        multistep = self.config.skip_prk_steps or len(t) < 4
+        self.calls = self.plan_multistep(t) if multistep else self.plan_runge_kutta(t)
+        self.takes_first_step_twice = multistep
+        self.runge_kutta_calls = 0 if multistep else 12  # three steps of four calls come first
+        self.begin(device)
+
+    def begin(self, device):
+        self.timesteps = torch.tensor([call.timestep for call in self.calls], device=device)
         self.eps = []  # predicted noises, newest first: eps_t, eps_next, ...
         self.slopes = []  # the predicted noises of the Runge-Kutta step that is under way
-        self.runge_kutta_calls = 0 if self.config.skip_prk_steps else 12  # three steps of four calls come first
         self.counter = 0  # calls made
 
-    def plan_multistep(self, t, N):
+    def skip_steps(self, steps):
+        """See `Scheduler.skip_steps`; the first of the steps that are left has nothing to remember."""
+        if steps == 0:
+            return
+        if self.config.partial_walk == "planned":
+            t = self.spaced_timesteps(self.num_inference_steps).tolist()
+            return self.plan(t[steps:], self.timesteps.device)
+        # The first two calls left are taken for the two of the whole walk's first step.
+        ratio = len(self) // self.num_inference_steps
+        self.calls = [Call(t, t, t - ratio) for t in self.timesteps[steps:].tolist()]
+        for t in self.timesteps[steps + 1 : steps + 2].tolist():
+            self.calls[1] = Call(t, t + ratio, t)
+        self.begin(self.timesteps.device)
+
+    def plan_multistep(self, t):
         """PLMS: the first step is made twice, the second time with what the network said at its end."""
-        ends = [*t[1:], -1] if self.config.step_to == "next" else [u - len(self) // N for u in t]
+        ratio = len(self) // self.num_inference_steps
+        ends = [*t[1:], -1] if self.config.step_to == "next" else [u - ratio for u in t]
         calls = [Call(u, u, end) for u, end in zip(t, ends)]
-        if N > 1:
-            start = t[0] if self.config.step_to == "next" else t[1] + len(self) // N
+        if len(t) > 1:
+            start = t[0] if self.config.step_to == "next" else t[1] + ratio
             calls.insert(1, Call(t[1], start, t[1]))
         return calls
 
-    def plan_runge_kutta(self, t, N):
+    def plan_runge_kutta(self, t):
         """F-PNDM: three steps of four calls each, at t, twice half way and at the end; then one call a step."""
-        calls, ratio = [], len(self) // N
+        calls, ratio = [], len(self) // self.num_inference_steps
         for start, end in zip(t[:3], t[1:4]):
             if self.config.step_to == "next":
                 mid = start - (start - end) // 2

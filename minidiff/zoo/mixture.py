@@ -11,6 +11,7 @@ measured:
 All is computed in float64; what a network returns has the dtype of its sample.
 """
 
+import inspect
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -132,9 +133,9 @@ class PerfectNetwork(nn.Module):
         )  # pipelines ask for its device and dtype
 
     def forward(self, sample, timestep, return_dict=True):
-        """As UNet2DModel's, for `sample` (B, ...) of any shape with D entries each; t is one whole number or (B,)."""
+        """As UNet2DModel's, for `sample` (B, ...) of any shape with D entries each; t is one number or (B,)."""
         x = sample.cpu()  # where the mixture is
-        alpha_bar = self.alpha_bar.cpu()[torch.as_tensor(timestep).cpu().long()].double()
+        alpha_bar = self.level(torch.as_tensor(timestep).cpu())
         predicted = (
             self.mixture.x_0(x, alpha_bar) if self.prediction_type == "sample" else self.mixture.eps(x, alpha_bar)
         )
@@ -143,12 +144,20 @@ class PerfectNetwork(nn.Module):
             predicted = a * predicted - s * self.mixture.x_0(x, alpha_bar)
         return UNet2DOutput(sample=predicted.to(sample.device, sample.dtype)).as_asked(return_dict)
 
+    def level(self, t):
+        """alpha_bar at the times t; between two of the table, where sigma lies on the line between theirs."""
+        alpha_bar = self.alpha_bar.cpu().double()
+        low, high = alpha_bar[t.floor().long()], alpha_bar[t.ceil().long()]
+        sigma = torch.lerp(((1 - low) / low) ** 0.5, ((1 - high) / high) ** 0.5, t.double() % 1)
+        return torch.where(low == high, low, 1 / (1 + sigma**2))
+
 
 def walk(scheduler, network, x_T, **options):
     """Sample as a pipeline does, after `scheduler.set_timesteps`; `options` are arguments of the scheduler's step."""
-    x_t = x_T
+    x_t = x_T * scheduler.init_noise_sigma
     for t in scheduler.timesteps:
-        x_t = scheduler.step(network(x_t, t).sample, t, x_t, **options).prev_sample
+        model_output = network(scheduler.scale_model_input(x_t, t), t).sample
+        x_t = scheduler.step(model_output, t, x_t, **options).prev_sample
     return x_t
 
 
@@ -208,16 +217,22 @@ def orders(make_scheduler, mixture, steps=(10, 20, 40, 80, 160, 320), samples=64
             "timestep_spacing": "linspace",
             "set_alpha_to_one": False,
         }
-        scheduler = make_scheduler(**table, **options)
+        known = inspect.signature(make_scheduler).parameters
+        scheduler = make_scheduler(**{key: value for key, value in table.items() if key in known}, **options)
         network = mixture.as_network(scheduler.alpha_bar)
         x_T = mixture.sample(samples, scheduler.alpha_bar[-1].item(), torch.Generator().manual_seed(seed))
         exact = mixture.flow(x_T, scheduler.alpha_bar[-1].item(), scheduler.alpha_bar[0].item())
         errors = []
         for n in steps:
-            scheduler.set_timesteps(
-                n + 1
-            )  # the last of these steps leads from timestep 0 to its own level and changes nothing
-            errors.append(((walk(scheduler, network, x_T) - exact) ** 2).mean().sqrt().item())
+            if "timesteps" in inspect.signature(scheduler.set_timesteps).parameters:
+                scheduler.set_timesteps(timesteps=range(T - 1, -1, -(T - 1) // n))
+            else:
+                scheduler.set_timesteps(n + 1)
+            *calls, end = scheduler.timesteps  # the last step leads away from timestep 0
+            x = x_T / scheduler.scale_model_input(torch.ones_like(x_T), calls[0])  # so that the network is shown x_T
+            for t in calls:
+                x = scheduler.step(network(scheduler.scale_model_input(x, t), t).sample, t, x).prev_sample
+            errors.append(((scheduler.scale_model_input(x, end) - exact) ** 2).mean().sqrt().item())
     return Orders(tuple(steps), tuple(errors))
 
 

@@ -1,8 +1,10 @@
 """The ledger: its entries lead to tests and switches that exist, and print well."""
 
 import ast
+import inspect
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,11 +25,15 @@ def test_its_test_exists(mismatch):
 @each_entry
 def test_its_switch_is_accepted(mismatch):
     if mismatch.switch:
-        made = eval(mismatch.switch, vars(minidiff) | {name: getattr(minidiff, name) for name in minidiff.__all__})
-        ((argument, value),) = (
-            (word.arg, word.value.value) for word in ast.parse(mismatch.switch).body[0].value.keywords
-        )
-        assert made.config[argument] == value != type(made)().config[argument]
+        parts = dict.fromkeys(("vae", "text_encoder", "tokenizer", "unet", "scheduler"))
+        names = {name: getattr(minidiff, name) for name in minidiff.__all__} | {
+            "pipe": SimpleNamespace(components=parts)
+        }
+        made = eval(mismatch.switch, names)
+        word = ast.parse(mismatch.switch).body[0].value.keywords[-1]
+        default = inspect.signature(type(made)).parameters[word.arg].default
+        kept = made.config if hasattr(made, "config") else vars(made)
+        assert kept[word.arg] == word.value.value != default
 
 
 @each_entry

@@ -10,7 +10,7 @@ import pytest
 import torch
 from against import relative_difference
 
-from minidiff import DDIMScheduler, DDPMScheduler, IPNDMScheduler, PNDMScheduler
+from minidiff import DDIMScheduler, DDPMScheduler, IPNDMScheduler, LMSDiscreteScheduler, PNDMScheduler
 from minidiff.schedulers import ddpm
 from minidiff.zoo.mixture import Mixture
 
@@ -39,10 +39,10 @@ def differences(wanted, scheduler, monkeypatch, eta=None):
     network, draws = perfect_network(wanted), iter(wanted.get("noise", ()))
     monkeypatch.setattr(ddpm, "randn_like", lambda x, generator: next(draws))
     scheduler.set_timesteps(wanted["meta"]["num_steps"])
-    x_t, states, outputs = wanted["x_T"], [], []
+    x_t, states, outputs = wanted["x_T"] * scheduler.init_noise_sigma, [], []
     for t in scheduler.timesteps:
-        states.append(x_t)
-        outputs.append(network(x_t, t).sample)
+        states.append(scheduler.scale_model_input(x_t, t))
+        outputs.append(network(states[-1], t).sample)
         options = {} if eta is None else {"eta": eta, "variance_noise": next(draws)}
         x_t = scheduler.step(outputs[-1], t, x_t, **options).prev_sample
     assert scheduler.timesteps.tolist() == wanted["call_t"].tolist()
@@ -61,6 +61,9 @@ CASES = {
     "ddim_offset_eta1": lambda wanted: DDIMScheduler(**COMPVIS, clip_sample=False),
     "plms_offset": lambda wanted: PNDMScheduler(**COMPVIS, skip_prk_steps=True),
     "fpndm": lambda wanted: PNDMScheduler(alpha_index_shift=1),
+    "lms_order4": lambda wanted: LMSDiscreteScheduler(
+        beta_schedule="scaled_linear", beta_start=0.00085, beta_end=0.012
+    ),
 }
 
 

@@ -4,7 +4,7 @@ from itertools import product
 
 import pytest
 import torch
-from against import assert_close, both, picture_network, randn, relative_difference, std
+from against import assert_close, both, error_from_the_middle, picture_network, randn, relative_difference, std
 
 from minidiff import PNDMScheduler
 from minidiff.zoo.mixture import walk
@@ -221,3 +221,42 @@ def test_v_prediction():
             scheduler.set_timesteps(10)
         first = randn(), ours.timesteps[0], randn(seed=1)  # the only call with nothing to combine
         assert_close(ours.step(*first).prev_sample, theirs.step(*first).prev_sample)
+
+
+def test_a_walk_from_the_middle():
+    config = {"skip_prk_steps": True, "steps_offset": 1}
+    ours, theirs = both("PNDMScheduler", **config)
+    as_theirs = PNDMScheduler(**config, partial_walk="sliced")
+    for skip, here, there in ((25, 1.1e-3, 1.51e-2), (10, 1.0e-3, 2.63e-3)):
+        errors = [error_from_the_middle(scheduler, 50, skip) for scheduler in (ours, theirs, as_theirs)]
+        assert errors == pytest.approx([here, there, there], rel=0.02)
+        assert errors[2] == pytest.approx(errors[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("skip_prk_steps", FORMS)
+def test_what_is_left_of_a_walk_is_a_walk_of_its_own(skip_prk_steps):
+    scheduler = PNDMScheduler(skip_prk_steps=skip_prk_steps)
+    for steps in (0, 1, 5, 7, 8, 9):
+        scheduler.set_timesteps(10)
+        whole = scheduler.timesteps.tolist()
+        scheduler.skip_steps(steps)
+        left, rest = scheduler.timesteps.tolist(), 10 - steps
+        runge_kutta = not skip_prk_steps and rest >= 4  # three steps, and one to follow
+        assert len(left) == rest + (9 if runge_kutta else rest > 1)
+        assert left[0] == 900 - 100 * steps and (steps > 0 or left == whole)
+        walk(scheduler, picture_network(scheduler), randn())
+    with pytest.raises(ValueError, match="partial_walk is 'sliced'; allowed are 'planned'$"):
+        PNDMScheduler(partial_walk="sliced")
+
+
+@pytest.mark.parametrize("steps", (1, 2, 5, 9))
+def test_a_walk_that_is_sliced(steps):
+    config = {"skip_prk_steps": True, "steps_offset": 1}
+    ours, theirs = PNDMScheduler(**config, partial_walk="sliced"), both("PNDMScheduler", **config)[1]
+    for scheduler in (ours, theirs):
+        scheduler.set_timesteps(10)
+    ours.skip_steps(steps)
+    assert ours.timesteps.tolist() == theirs.timesteps[steps:].tolist()
+    for k, t in enumerate(ours.timesteps):
+        arguments = randn(seed=2 * k), t, randn(seed=2 * k + 1)
+        assert_close(*(scheduler.step(*arguments).prev_sample for scheduler in (ours, theirs)), what=f"call {k}")

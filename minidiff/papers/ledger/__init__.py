@@ -11,20 +11,37 @@ import shutil
 import sys
 
 from minidiff.config import nearest
-from minidiff.papers.ledger import base, dance_diffusion, ddim, ddpm, latent_diffusion, pndm, unet_2d
+from minidiff.papers.ledger import (
+    base,
+    dance_diffusion,
+    ddim,
+    ddpm,
+    karras_ve,
+    latent_diffusion,
+    pndm,
+    score_sde,
+    sigmas,
+    stable_diffusion,
+    unet_2d,
+)
 from minidiff.papers.ledger.mismatch import Mismatch
 
 __all__ = ["ENTRIES", "Mismatch", "entry", "run", "text"]
 
-ENTRIES = (
-    *base.ENTRIES,
-    *ddpm.ENTRIES,
-    *ddim.ENTRIES,
-    *pndm.ENTRIES,
-    *dance_diffusion.ENTRIES,
-    *unet_2d.ENTRIES,
-    *latent_diffusion.ENTRIES,
+_FILES = (
+    base,
+    ddpm,
+    ddim,
+    pndm,
+    sigmas,
+    score_sde,
+    karras_ve,
+    latent_diffusion,
+    stable_diffusion,
+    dance_diffusion,
+    unet_2d,
 )
+ENTRIES = tuple(entry for file in _FILES for entry in file.ENTRIES)
 
 
 def entry(name):

@@ -5,11 +5,15 @@ from importlib import import_module
 NAMES = (
     "evaluator",
     "notes-dance-diffusion",
+    "storybook-clip",
     "storybook-ddpm",
     "storybook-kl",
     "storybook-ldm",
     "storybook-ldm-sr",
     "storybook-ldm-text",
+    "storybook-ncsnpp",
+    "storybook-sd",
+    "storybook-sd-inpaint",
     "storybook-vq",
 )
 

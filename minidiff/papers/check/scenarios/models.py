@@ -21,6 +21,7 @@ def embeddings(module):
     for flip_sin_to_cos in (False, True):
         for freq_shift in (0, 1):
             module.timestep_embedding(torch.tensor([3.5, 700]), 6, flip_sin_to_cos, freq_shift)
+    module.GaussianFourierProjection(3, scale=1.0)(torch.tensor([0.3, 20]))
 
 
 @scenario("minidiff.models.unet_1d")
@@ -36,6 +37,7 @@ def unet_2d(module):
         {"mid_block_scale_factor": 2**0.5, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1},
     ):
         tiny_unet(**options)(picture(), torch.tensor([3, 9]))
+    tiny_unet(center_input_sample=True, time_embedding_type="fourier")(picture(), torch.tensor([0.3, 7.0]))
 
 
 @scenario("minidiff.models.autoencoder_kl")
@@ -43,6 +45,22 @@ def autoencoder_kl(module):
     posterior = module.DiagonalGaussianDistribution(rand(2, 8, 3, 5))
     posterior.sample(torch.Generator().manual_seed(0))
     posterior.kl()
+
+
+CLIP_SIZES = {"hidden_size": 6, "intermediate_size": 7, "num_hidden_layers": 1, "num_attention_heads": 2}
+
+
+@scenario("minidiff.models.clip")
+def clip(module):
+    tokens = torch.tensor([[3, 1, 10, 0], [4, 4, 2, 9]])
+    module.CLIPTextModel(11, **CLIP_SIZES, max_position_embeddings=5)(tokens)
+    module.CLIPVisionModel(**CLIP_SIZES, image_size=8, patch_size=4)(rand(2, 3, 8, 8))
+
+
+@scenario("minidiff.models.safety_checker")
+def safety_checker(module):
+    vision = {**CLIP_SIZES, "image_size": 8, "patch_size": 4}
+    module.StableDiffusionSafetyChecker(vision, projection_dim=5).above(rand(2, 5), rand(3, 5), rand(3))
 
 
 @scenario("minidiff.models.ldm_bert")

@@ -7,12 +7,14 @@ import torch
 
 from minidiff.papers.check.scenarios.driving import (
     BETAS,
+    draw,
     picture,
     rand,
     sample,
     scenario,
     tiny_autoencoder,
     tiny_conditioned_unet,
+    tiny_score_unet,
     tiny_unet,
     tiny_unet_1d,
 )
@@ -39,6 +41,23 @@ def ddim_pipeline(module):
 @scenario("minidiff.pipelines.pndm")
 def pndm_pipeline(module):
     sample(module.PNDMPipeline)
+
+
+@scenario("minidiff.pipelines.score_sde_ve")
+def score_sde_ve_pipeline(module):
+    scheduler = importlib.import_module("minidiff.schedulers.score_sde_ve").ScoreSdeVeScheduler(sigma_max=7.0)
+    draw(module.ScoreSdeVePipeline(tiny_score_unet(), scheduler))
+
+
+@scenario("minidiff.pipelines.score_sde_vp")
+def score_sde_vp_pipeline(module):
+    sample(module.ScoreSdeVpPipeline)
+
+
+@scenario("minidiff.pipelines.karras_ve")
+def karras_ve_pipeline(module):
+    scheduler = importlib.import_module("minidiff.schedulers.karras_ve").KarrasVeScheduler(sigma_max=7.0)
+    draw(module.KarrasVePipeline(tiny_score_unet(), scheduler))
 
 
 @scenario("minidiff.pipelines.guidance")
@@ -71,6 +90,33 @@ def latent_diffusion(module):
     networks = {"vqvae": tiny_autoencoder("autoencoder_kl", latent_channels=3), "unet": tiny_conditioned_unet()}
     words = {"bert": bert, "tokenizer": lambda texts, **options: Tokens(torch.ones(len(texts), 5, dtype=torch.int64))}
     run(module.LDMTextToImagePipeline, networks | words, prompt=["a", "b"], guidance_scale=3.0)
+
+
+def stable_diffusion_parts():
+    """Components with random weights, and what a call needs beside a picture; words are encoded already."""
+    networks = {"vae": tiny_autoencoder("autoencoder_kl", latent_channels=3), "unet": tiny_conditioned_unet()}
+    words = {"prompt_embeds": rand(2, 5, 6), "negative_prompt_embeds": rand(2, 5, 6)}
+    return networks | {"text_encoder": "not asked", "tokenizer": "not asked"}, words
+
+
+@scenario("minidiff.pipelines.stable_diffusion")
+def stable_diffusion(module):
+    parts, words = stable_diffusion_parts()
+    run(module.StableDiffusionPipeline, parts, **words)
+
+
+@scenario("minidiff.pipelines.stable_diffusion_img2img")
+def stable_diffusion_img2img(module):
+    parts, words = stable_diffusion_parts()
+    run(module.StableDiffusionImg2ImgPipeline, parts, image=rand(2, 3, 32, 40).clamp(-1, 1), **words)
+
+
+@scenario("minidiff.pipelines.stable_diffusion_inpaint")
+def stable_diffusion_inpaint(module):
+    parts, words = stable_diffusion_parts()
+    half = torch.zeros(1, 1, 32, 40)
+    half[..., :24] = 1
+    run(module.StableDiffusionInpaintPipeline, parts, image=rand(2, 3, 32, 40).clamp(-1, 1), mask_image=half, **words)
 
 
 class Tokens(NamedTuple):

@@ -1,0 +1,51 @@
+"""StableDiffusionInpaintPipeline: its pictures are those of diffusers, with nine channels and with four."""
+
+import pytest
+import torch
+from against import seeded
+from stable_pipelines import SCHEDULERS, both_pipelines, call_of, check_pictures, hole, sketch
+
+NAME = "StableDiffusionInpaintPipeline"
+
+
+@pytest.fixture(scope="module", params=(9, 4))
+def pipes(request):
+    return both_pipelines(NAME, "DDIMScheduler", channels=request.param)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {},
+        {"strength": 0.6},
+        {"guidance_scale": 1.0},
+        {"negative_prompt": "snow", "eta": 0.7},
+        {"height": 24, "width": 40},
+        {"image": sketch(48, 40), "mask_image": hole(48, 40)},
+        {"mask_image": hole().convert("RGB")},
+        {"mask_image": hole().convert("1")},
+        {"num_images_per_prompt": 2},
+        {"prompt": ["a cat", "snow"], "strength": 0.8},
+        {"prompt": ["a cat", "snow"], "image": [sketch(), sketch(seed=1)], "mask_image": [hole(), hole().rotate(90)]},
+        {"image": torch.rand(1, 3, 32, 32, generator=seeded()), "mask_image": torch.rand(1, 1, 32, 32)},
+    ],
+    ids=lambda call: "-".join(call) or "default",
+)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_pictures(pipes, call):
+    check_pictures(pipes, **call_of(NAME) | {"num_inference_steps": 5} | call)
+
+
+@pytest.mark.parametrize("kind", ("none", "list"))
+def test_generators(pipes, kind):
+    call = {"image": sketch(), "mask_image": hole(), "num_inference_steps": 4, "eta": 0.5, "strength": 0.8}
+    check_pictures(pipes, kind, prompt=["a cat", "snow"], **call)
+
+
+@pytest.mark.parametrize("channels", (9, 4))
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_schedulers(scheduler, channels):
+    pipes = both_pipelines(NAME, scheduler, channels=channels)
+    within = 1e-5 if scheduler in ("PNDMScheduler", "DDIMScheduler", "DDPMScheduler") else 1e-4
+    for strength in (0.6, 1.0):
+        check_pictures(pipes, within=within, **call_of(NAME) | {"num_inference_steps": 6, "strength": strength})
