@@ -130,6 +130,7 @@ def parser():
 
     sub = command("read", read, "show code beside its equations")
     sub.add_argument("name", metavar="NAME", help="such as ddim, DDIMScheduler.step or models.resnet")
+    sub.add_argument("--out", type=page_file, metavar="FILE.html", help="write a page for the browser instead")
 
     sub = command("pairs", pairs, "check every line of arithmetic against the equation beside it")
     sub.add_argument("--letters", action="store_true", help="print the glossary of letters instead")
@@ -178,7 +179,7 @@ def seconds(text):
     return value
 
 
-PICTURES, SOUNDS = (".png", ".jpg", ".jpeg", ".webp"), (".wav",)
+PICTURES, SOUNDS, PAGES = (".png", ".jpg", ".jpeg", ".webp"), (".wav",), (".html", ".htm")
 
 
 def picture_file(text, suffixes=PICTURES):
@@ -191,6 +192,11 @@ def picture_file(text, suffixes=PICTURES):
     if file.suffix.lower() not in suffixes:
         raise argparse.ArgumentTypeError(f"{text!r} does not end in {' or '.join(suffixes)}")
     return file
+
+
+def page_file(text):
+    """A path that a page for the browser can be written to."""
+    return picture_file(text, PAGES)
 
 
 def chosen_device(name):
@@ -436,13 +442,13 @@ def digest(content):
 
 def read(arguments):
     import minidiff
-    from minidiff.papers.reader.names import named
 
-    found = named(arguments.name)
     try:
-        reading = minidiff.read(found)
+        reading = minidiff.read(arguments.name)
     except TypeError as error:  # a number, say
         raise ValueError(f"{arguments.name}: {error}") from None
+    if arguments.out:
+        return print(f"{reading.save(arguments.out)}: open it in a browser")
     in_terminal, size = sys.stdout.isatty(), shutil.get_terminal_size()
     text = reading.text(size.columns, colour=in_terminal and "NO_COLOR" not in os.environ)
     pager = shlex.split(os.environ.get("PAGER", "less"))

@@ -1,16 +1,25 @@
 """Progress bars: they move in a terminal and in a notebook; a file gets one line."""
 
 import io
+import math
 import sys
+import time
 
 from tqdm.auto import tqdm
 from tqdm.std import tqdm as in_terminal
 
 
 class OneLine(in_terminal):
-    """Says nothing on the way, and at the end what a moving bar would have come to."""
+    """Says at the end what a moving bar would have come to, and on the way nothing, or a line every `apart` seconds."""
+
+    def __init__(self, *arguments, apart=math.inf, **options):
+        self.apart, self.said = apart, time.monotonic()
+        super().__init__(*arguments, **options)
 
     def display(self, msg=None, pos=None):
+        if time.monotonic() - self.said > self.apart:
+            self.fp.write(f"{self}\n")
+            self.said = time.monotonic()
         return True
 
     def close(self):
@@ -20,9 +29,14 @@ class OneLine(in_terminal):
         super().close()
 
 
-def progress_bar(iterable=None, **options):
-    """tqdm, with its options; a `OneLine` where it would write to what is no terminal."""
+def progress_bar(iterable=None, apart=math.inf, **options):
+    """tqdm, with its options; a `OneLine` where it would write to what is no terminal.
+
+    Args:
+        apart: seconds between its lines, for work of hours.
+    """
     in_notebook = any(cls.__module__ == "tqdm.notebook" for cls in tqdm.__mro__)
     stream = options.get("file") or sys.stderr
-    moves = in_notebook or getattr(stream, "isatty", bool)()
-    return (tqdm if moves else OneLine)(iterable, **options)
+    if in_notebook or getattr(stream, "isatty", bool)():
+        return tqdm(iterable, **options)
+    return OneLine(iterable, apart=apart, **options)

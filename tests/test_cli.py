@@ -58,6 +58,8 @@ def test_help_names_every_option(command, capsys):
             "'no/such/folder.png' lies in no folder that exists and can",
         ),
         (["tour", "--out", "gallery.txt"], "'gallery.txt' does not end in .png"),
+        (["read", "ddim", "--out", "page.png"], "'page.png' does not end in .html"),
+        (["read", "ddim", "--out", "no/such/page.html"], "'no/such/page.html' lies in no folder"),
         (["train", "storybook-ddpn"], "storybook-ddpn"),
         (["ledger", "no such entry"], "no such entry"),
         (["read", "pndn"], "there is no 'pndn'; did you mean 'pndm'?"),
@@ -116,21 +118,30 @@ def test_a_file_gets_one_line_for_a_progress_bar(monkeypatch, tmp_path, capfd):
 @pytest.mark.parametrize(
     ("name", "title", "line"),
     [
-        ("ddim", "minidiff.schedulers.ddim", "class DDIMScheduler(DiscreteScheduler):"),
-        ("DDIM", "minidiff.schedulers.ddim", "class DDIMScheduler(DiscreteScheduler):"),
-        ("pipelines.ddim", "minidiff.pipelines.ddim", "class DDIMPipeline(DiffusionPipeline):"),
+        ("ddim", "minidiff.pipelines.ddim.DDIMPipeline", "The network: UNet2DModel\n"),
+        ("DDIM", "minidiff.pipelines.ddim.DDIMPipeline", "DDIM (12), guarded:"),
+        ("schedulers.ddim", "minidiff.schedulers.ddim", "def inverse_step(self, model_output"),
+        ("pipelines.ddim", "minidiff.pipelines.ddim", "for i, t in enumerate"),
         ("models.resnet", "minidiff.models.resnet", "return (F_x + W_s_x) / scale"),
         ("minidiff.models.resnet", "minidiff.models.resnet", "return (F_x + W_s_x) / scale"),
         ("DDIMScheduler.step", "minidiff.schedulers.ddim.DDIMScheduler.step", "DDIM (12), guarded:"),
         ("resnet.ResnetBlock2D.forward", "minidiff.models.resnet.ResnetBlock2D.forward", "h = h + e"),
         ("tex.typeset", "minidiff.papers.tex.typeset", "def unicode_text(source):"),
-        ("storybook_ddpm", "minidiff.zoo.recipes.storybook_ddpm", "class Recipe(TrainingRecipe):"),
+        ("storybook_ddpm", "minidiff.zoo.recipes.storybook_ddpm", "DDPM (14), weighted:"),
     ],
 )
 def test_code_is_read_beside_its_equations(name, title, line, capsys):
     assert main(["read", name]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{title}\n") and line in said and "\033" not in said
+
+
+def test_code_is_written_as_a_page(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["read", "ddim", "--out", "ddim.html"]) == 0
+    assert capsys.readouterr().out == "ddim.html: open it in a browser\n"
+    page = Path("ddim.html").read_text()
+    assert page.startswith("<!doctype html>") and "DDIMScheduler.step</span>" in page and "<math" in page
 
 
 def test_a_terminal_gets_colour_and_a_pager(monkeypatch, capsys):

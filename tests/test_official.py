@@ -83,6 +83,12 @@ def load(hub):
             {"num_inference_steps": 50},
             [0.1564, 0.14645, 0.1406, 0.14715, 0.12425, 0.14045, 0.13115, 0.12175, 0.125],
         ),
+        (
+            "ScoreSdeVePipeline",
+            "google/ncsnpp-church-256",
+            {"num_inference_steps": 10},
+            [0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0],
+        ),
         (  # as it was before diffusers began to divide its latents by 0.18215
             "LDMPipeline",
             "CompVis/ldm-celebahq-256",
@@ -159,3 +165,11 @@ def test_the_network_of_dance_diffusion(load):
     v = pipe.unet(wave, 1).sample
     assert v.abs().sum().item() == pytest.approx(224.0896, abs=0.5)
     assert v.abs().max().item() == pytest.approx(0.0607, abs=4e-4)
+
+
+@torch.no_grad()
+def test_a_published_score(load):
+    unet = load("ScoreSdeVePipeline", "google/ncsnpp-celebahq-256").unet
+    ones = torch.ones(1, 3, 256, 256, device=unet.device)
+    corner = [-4836.2178, -6487.1470, -3816.8196, -7964.9302, -10966.3037, -20043.5957, 8137.0513, 2340.3328, 544.6056]
+    np.testing.assert_allclose(unet(ones, 1e-4).sample[0, -3:, -3:, -1].flatten().cpu(), corner, rtol=1e-2)

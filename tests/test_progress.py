@@ -25,6 +25,11 @@ def test_a_terminal_gets_a_bar_that_moves():
     assert written(Terminal()).count("\r") > 100
 
 
+def test_work_of_hours_gets_a_line_now_and_then():
+    said = written(io.StringIO(), apart=0)  # whenever tqdm would have moved the bar
+    assert said.count("\n") > 100 and "\r" not in said and "200/200" in said.split("\n")[-2]
+
+
 def test_what_is_not_to_stay_or_not_to_be_seen_leaves_nothing():
     assert written(io.StringIO(), leave=False) == ""
     assert written(io.StringIO(), disable=True) == ""

@@ -32,5 +32,9 @@ def test_the_wheel_carries_weights_and_lessons(wheel):
     assert lessons and lessons <= wheel
 
 
+def test_the_wheel_carries_what_the_page_is_made_of(wheel):
+    assert {"minidiff/papers/reader/reader.css", "minidiff/papers/reader/reader.js"} <= wheel
+
+
 def test_the_wheel_carries_no_tests(wheel):
     assert not any(name.startswith("tests") for name in wheel)

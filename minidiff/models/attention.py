@@ -9,6 +9,8 @@ He et al.'s, see ResnetBlock2D.
 from torch import nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from minidiff.models.resnet import group_norm
+
 
 class Attention(nn.Module):
     r"""x + Attention(GroupNorm(x)) over the H W pixels.
@@ -17,14 +19,14 @@ class Attention(nn.Module):
         channels: of x.
         head_channels: channels of one head; None means a single head. (UNet2DModel's config calls it
             attention_head_dim.)
-        groups, eps: of the GroupNorm.
+        groups, eps: of the GroupNorm, see `group_norm`.
         output_scale_factor: the sum is divided by it, as in ResnetBlock2D.
     """
 
     def __init__(self, channels, head_channels=None, groups=32, eps=1e-5, output_scale_factor=1.0):
         super().__init__()
         self.heads = channels // (head_channels or channels)
-        self.group_norm = nn.GroupNorm(groups, channels, eps)
+        self.group_norm = group_norm(channels, groups, eps)
         self.to_q = nn.Linear(channels, channels)
         self.to_k = nn.Linear(channels, channels)
         self.to_v = nn.Linear(channels, channels)

@@ -23,7 +23,8 @@ from minidiff.models.attention import Attention, NoAttention
 from minidiff.models.base import Model
 from minidiff.models.resample import Downsample2D, Upsample2D
 from minidiff.models.resnet import ResnetBlock2D
-from minidiff.models.unet_2d import DownBlock, MidBlock, check_lists
+from minidiff.models.unet_2d import check_lists
+from minidiff.models.unet_2d_blocks import DownBlock, MidBlock
 from minidiff.noise import randn_like
 from minidiff.outputs import Output
 from minidiff.signatures import Off, leaving_out

@@ -2,6 +2,9 @@ r"""How a network is told the time: sinusoids of t, then a small network.
 
 Attention Is All You Need. Vaswani et al., NeurIPS 2017, arXiv:1706.03762, section 3.5. Positions in a sentence
 there, timesteps here: sinusoids of geometrically falling frequency tell neighbouring times apart and stay smooth.
+
+Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains. Tancik et al., NeurIPS 2020,
+arXiv:2006.10739: frequencies drawn at random once. Score networks take them, of the logarithm of the noise level.
 """
 
 import math
@@ -50,6 +53,29 @@ def one_for_each(timestep, sample):
             f"timestep has the shape {tuple(timestep.shape)}; allowed is one time, or one for each of {B} samples"
         )
     return timestep.to(sample.device).expand(B)
+
+
+class GaussianFourierProjection(nn.Module):
+    r"""Sinusoids of ln sigma with random frequencies W, drawn once and kept with the weights. (B,) -> (B, 2 d) float32.
+
+    Args:
+        d: how many frequencies.
+        scale: their standard deviation; 16 in Song et al.'s networks.
+    """
+
+    def __init__(self, d, scale=16.0):
+        super().__init__()
+        self.weight = nn.Parameter(scale * torch.randn(d), requires_grad=False)  # (d,)
+
+    def forward(self, sigma):
+        sigma, W = sigma[:, None].float(), self.weight.float()  # (B, 1), (d,)
+
+        # SDEcode  \phi = 2 \pi W \ln(\sigma)
+        phi = 2 * math.pi * W * torch.log(sigma)  # (B, d)
+
+        # SDEcode  e = [\sin(\phi), \cos(\phi)]
+        e = torch.cat([torch.sin(phi), torch.cos(phi)], dim=1)
+        return e
 
 
 class TimestepEmbedding(nn.Module):

@@ -23,7 +23,8 @@ from minidiff.models.embeddings import TimestepEmbedding, one_for_each, timestep
 from minidiff.models.resample import Downsample2D, Upsample2D
 from minidiff.models.resnet import ResnetBlock2D
 from minidiff.models.transformer import Transformer2D
-from minidiff.models.unet_2d import DownBlock, MidBlock, UNet2DModel, UpBlock, check_lists, check_sample
+from minidiff.models.unet_2d import UNet2DModel, check_lists, check_sample
+from minidiff.models.unet_2d_blocks import DownBlock, MidBlock, UpBlock
 from minidiff.outputs import Output
 from minidiff.signatures import leaving_out
 

@@ -35,6 +35,15 @@ BIBLIOGRAPHY = {
     "SDE": Paper(
         "Score-Based Generative Modeling through Stochastic Differential Equations", "Song et al.", 2021, "2011.13456"
     ),
+    "SDEcode": Paper(
+        "The code of Score-Based Generative Modeling through Stochastic Differential Equations",
+        "Song",
+        2021,
+        source="yang-song/score_sde_pytorch",
+    ),
+    "NCSNv2": Paper(
+        "Improved Techniques for Training Score-Based Generative Models", "Song & Ermon", 2020, "2006.09011"
+    ),
     "PNDM": Paper(
         "Pseudo Numerical Methods for Diffusion Models on Manifolds", "Liu, Ren, Lin & Zhao", 2022, "2202.09778"
     ),

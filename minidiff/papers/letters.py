@@ -32,7 +32,8 @@ class Entry:
         return equations(f"{self.tex} = 0")[0].left
 
 
-NOISE_LEVEL_PAPERS = ("EDM", "LMS", "SDE", "DPM-Solver++", "k-diffusion", "diffusers", "PD")
+NOISE_LEVEL_PAPERS = ("EDM", "LMS", "SDE", "SDEcode", "NCSNv2", "P2", "DPM-Solver++", "k-diffusion", "diffusers", "PD")
+SDE_PAPERS = ("SDE", "SDEcode")
 
 GLOSSARY = (
     # Time
@@ -63,7 +64,7 @@ GLOSSARY = (
     ),
     Entry(r"\epsilon", "standard normal noise; with theta the network's prediction of it", "SDE z, EDM n"),
     Entry(r"\epsilon'", "the noise to move along, combined from several predictions", "in AB it is the slope"),
-    Entry("z", "standard normal noise that a step adds", papers=("DDPM", "SDE", "k-diffusion")),
+    Entry("z", "standard normal noise that a step adds", papers=("DDPM", "SDE", "SDEcode", "k-diffusion")),
     Entry("z", "a latent, what an autoencoder makes of a picture", papers=("VAE", "VQ", "LDM", "CFG")),
     Entry(r"\mu", "the mean of a latent", papers=("VAE",)),
     Entry(r"\sigma", "the standard deviation of a latent", papers=("VAE",)),
@@ -107,6 +108,24 @@ GLOSSARY = (
         "DDPM: the root of 1 - alpha-bar_t",
         NOISE_LEVEL_PAPERS,
     ),
+    # Stochastic differential equations
+    Entry("f", "the drift: how x moves by itself", papers=("SDE",)),
+    Entry("g", "the diffusion: how much noise is added", papers=SDE_PAPERS),
+    Entry("s", "the score, the gradient of log p_t(x); with theta the network's", papers=(*SDE_PAPERS, "EDM")),
+    Entry("m", "what is left of x_0 at time t", papers=("SDE", "DDIM")),
+    Entry("x_{i-1}'", "the sample after a step, before its noise", papers=("SDE",)),
+    Entry("r", "the ratio of signal to noise in a corrector step", "the config calls it snr", SDE_PAPERS),
+    Entry(r"\varepsilon", "the length of a corrector step", papers=SDE_PAPERS),
+    Entry("y", "the sample, moved from [-1, 1] to [0, 1]", papers=("DDPM",)),
+    Entry(r"\hat\sigma", "the noise level after churn", "EDM t-hat", ("EDM",)),
+    Entry(r"\hat x", "the sample after churn", papers=("EDM",)),
+    Entry(r"\gamma", "by which part churn raises the noise level", papers=("EDM",)),
+    Entry("S_{churn}", "how much noise is churned, over all steps; S_noise is its standard deviation", papers=("EDM",)),
+    Entry(r"\rho", "how unevenly the noise levels lie; 7 puts more of them at the low end", papers=("EDM",)),
+    Entry("D", "the picture that the network believes in", "x_0-hat elsewhere", ("EDM",)),
+    Entry(r"F_\theta", "the network's own part of D", papers=("EDM",)),
+    Entry("d", "the slope dx / d sigma at a step's start", papers=("EDM",)),
+    Entry("d'", "the slope at the step's end", papers=("EDM",)),
     Entry(r"\eta", "how much of DDPM's noise a DDIM step adds, from 0 to 1"),
     # Samplers along noise levels
     Entry(r"\rho", "how strongly levels gather near the picture, 7", papers=("EDM",)),
@@ -151,6 +170,8 @@ GLOSSARY = (
     Entry("W", "random frequencies", "the paper writes B", ("Fourier",)),
     Entry("u", "the weight of a neighbour at the distance s", papers=("Keys",)),
     Entry("s", "the distance from a neighbour, in steps of the coarser grid", papers=("Keys",)),
+    Entry("W", "random frequencies of the time embedding", papers=("SDEcode",)),
+    Entry(r"\phi", "the phases of its sinusoids", papers=("SDEcode",)),
     # Training and measures
     Entry("L", "the loss; with rec of the reconstruction, with reg of what keeps latents in bounds"),
     Entry("w", "how much guidance goes beyond the condition; guidance_scale is 1 + w", papers=("CFG",)),
@@ -158,7 +179,7 @@ GLOSSARY = (
         "w",
         "the weight of a time in the loss",
         "the paper writes lambda'_t, of another form of the loss",
-        ("P2", "DDPM", "LDM"),
+        ("P2", "DDPM", "SDE", "LDM"),
     ),
     Entry("k", "what keeps the weight of the cleanest times from vanishing; 1 in the paper, 0 here", papers=("P2",)),
     Entry(r"\gamma", "how strongly the weight of a time grows with its noise", papers=("P2",)),
@@ -201,6 +222,17 @@ def glossary(width=120):
     return "\n".join(lines)
 
 
+def explained(letter, paper):
+    """What a Letter means in a paper of the bibliography, and who writes it otherwise; "" where nothing is said."""
+    of_all = [entry for entry in GLOSSARY if key(entry.letter) == key(letter) and not entry.papers]
+    of_paper = [entry for entry in GLOSSARY if key(entry.letter) == key(letter) and paper in entry.papers]
+    return next((f"{entry.meaning}{elsewhere(entry)}" for entry in of_paper + of_all), "")
+
+
 def describe(entry):
     where = f" ({', '.join(entry.papers)})" if entry.papers else ""
-    return f"{entry.meaning}{where}" + (f". Elsewhere: {entry.elsewhere}" if entry.elsewhere else "")
+    return f"{entry.meaning}{where}{elsewhere(entry)}"
+
+
+def elsewhere(entry):
+    return f". Elsewhere: {entry.elsewhere}" if entry.elsewhere else ""

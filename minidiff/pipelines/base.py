@@ -380,6 +380,23 @@ def required_names(cls):
     return [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
 
 
+def require_time(unet, kind):
+    """Raises ValueError where a network is told another kind of time than `kind`, "positional" or "fourier"."""
+    told = getattr(unwrapped(unet), "config", {}).get("time_embedding_type", kind)  # another package's may not say
+    if told != kind:
+        times = {"positional": "timesteps", "fourier": "noise levels"}
+        raise ValueError(
+            f"unet has time_embedding_type={told!r}, so it was trained to be told {times.get(told, 'another time')}; "
+            f"allowed are networks that are told {times[kind]}, {kind!r}"
+        )
+
+
+def require_steps(scheduler, allowed, *methods):
+    """Raises ValueError where a scheduler that is there lacks one of `methods`; `allowed` says which do not."""
+    if scheduler is not None and not all(hasattr(scheduler, method) for method in methods):
+        raise ValueError(f"scheduler is a {type(scheduler).__name__}; allowed is a {allowed}, or one with its steps")
+
+
 def on_a_copy(call):
     """A pipeline's `__call__` as it is found on the class; its `__wrapped__` is the loop itself, with gradients.
 

@@ -192,7 +192,6 @@ def test_the_gradient_is_theirs():
             "the middle has attention over 16 channels, the last of block_out_channels, which attention_head_dim=3",
         ),
         ({"act_fn": "gelu"}, "act_fn is 'gelu'; only 'silu'"),
-        ({"center_input_sample": True}, "center_input_sample is True, a feature of diffusers that minidiff leaves out"),
         ({"class_embed_type": "timestep"}, "class_embed_type is 'timestep'"),
         ({"resnet_time_scale_shift": "scale_shift"}, "resnet_time_scale_shift is 'scale_shift'"),
         ({"add_attention": False}, "add_attention is False"),

@@ -146,7 +146,7 @@ def test_only_a_line_of_an_algorithm_may_go_without_a_relation():
 
 def test_papers_are_complete():
     for key, paper in BIBLIOGRAPHY.items():
-        assert paper.title and paper.authors and 1990 < paper.year < 2030, key
+        assert paper.title and paper.authors and 1900 < paper.year < 2030, key
         assert bool(paper.arxiv) != bool(paper.source), key
         assert not paper.arxiv or re.fullmatch(r"\d{4}\.\d{4,5}", paper.arxiv), key
         assert str(paper.year) in str(paper)

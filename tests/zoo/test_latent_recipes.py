@@ -216,3 +216,13 @@ def test_floors(name):
         ),
     }
     assert floors[name]()
+
+
+@pytest.mark.skipif("storybook-ldm-text" not in zoo.names(), reason="these weights are not in the zoo")
+def test_what_ships_hears_every_word():
+    """Of 24 prompts, half of them of combinations that were never shown, at least 21 are drawn as they say."""
+    pipe = LDMTextToImagePipeline.from_pretrained(zoo.path("storybook-ldm-text"))
+    pipe.set_progress_bar_config(disable=True)
+    combinations = [*world.SEEN[5::29][:12], *sorted(world.HELD_OUT)[::3][:12]]
+    found = recipe("storybook-ldm-text").accuracy(pipe, combinations, 24, guidance_scale=4.0, steps=20)
+    assert found["images"] == 24 and found["prompt_accuracy"] >= 21 / 24

@@ -16,8 +16,10 @@ from minidiff.papers.ledger import (
     dance_diffusion,
     ddim,
     ddpm,
+    karras_ve,
     latent_diffusion,
     pndm,
+    score_sde,
     sigmas,
     stable_diffusion,
     unet_2d,
@@ -26,17 +28,20 @@ from minidiff.papers.ledger.mismatch import Mismatch
 
 __all__ = ["ENTRIES", "Mismatch", "entry", "run", "text"]
 
-ENTRIES = (
-    *base.ENTRIES,
-    *ddpm.ENTRIES,
-    *ddim.ENTRIES,
-    *pndm.ENTRIES,
-    *sigmas.ENTRIES,
-    *dance_diffusion.ENTRIES,
-    *unet_2d.ENTRIES,
-    *latent_diffusion.ENTRIES,
-    *stable_diffusion.ENTRIES,
+_FILES = (
+    base,
+    ddpm,
+    ddim,
+    pndm,
+    sigmas,
+    score_sde,
+    karras_ve,
+    latent_diffusion,
+    stable_diffusion,
+    dance_diffusion,
+    unet_2d,
 )
+ENTRIES = tuple(entry for file in _FILES for entry in file.ENTRIES)
 
 
 def entry(name):

@@ -4,6 +4,8 @@ import re
 import textwrap
 from dataclasses import dataclass, fields
 
+from minidiff.papers.tex.typeset import unicode_text
+
 LABEL = 11  # characters, "diffusers" and two more
 
 
@@ -53,6 +55,4 @@ def paragraph(label, value, width):
 
 def readable(value):
     """The text with its TeX as Unicode."""
-    from minidiff.papers.tex.typeset import unicode_text  # it brings matplotlib, which only who prints an entry needs
-
     return re.sub(r"\$([^$]+)\$", lambda match: unicode_text(match[1]), value)

@@ -25,8 +25,15 @@ def text(reading, width, colour=False):
     head = [[(reading.name, "name"), (f", {reading.step}" if reading.step else "", "")]]
     head += [[(line, "summary")] for line in reading.summary]
     show = two_columns if width >= WIDE else one_column
-    lines = [*head, [], *(line for row in reading.rows for line in show(row, width))]
-    return "\n".join(painted(line, colour).rstrip() for line in lines)
+    lines, chapter = [*head, []], ""
+    for part in reading.parts:
+        if part.chapter != chapter:
+            chapter = part.chapter
+            lines += [[(chapter, "name")], []]
+        if len(reading.parts) > 1:
+            lines.append([(part.title, "name")])
+        lines += [line for row in part.rows for line in show(row, width)] + [[]]
+    return "\n".join(painted(line, colour).rstrip() for line in lines[:-1])
 
 
 def painted(line, colour):

@@ -1,123 +1,9 @@
-r"""Shows the TeX of a pair: as pictures, which look the same in every notebook viewer, or as Unicode text for a
-terminal.
+r"""Shows the TeX of a pair as Unicode text, for a terminal: `\bar\alpha_{t-1}` is ᾱₜ₋₁."""
 
-Pictures, since neither MathJax nor inline SVG survives everywhere: an untrusted notebook in JupyterLab, or one on
-GitHub, keeps of an HTML output little more than tables and images. They bring their own white ground along, so that
-they can be read in a dark theme too.
-"""
+from minidiff.papers.tex.tokens import BRACKETS, FONTS, Group, TexError, nest
 
-import base64
-import functools
-import html
-import io
-
-import numpy as np
-from matplotlib.font_manager import FontProperties
-from matplotlib.mathtext import MathTextParser
-from PIL import Image
-
-from minidiff.papers.tex.tokens import BRACKETS, Group, TexError, nest, tex
-
-PIXELS_PER_INCH = 192  # twice as many as are shown, for fine screens
-FONT = FontProperties(size=12, math_fontfamily="dejavuserif")  # its thin strokes survive where pixels are large
-MARGIN = 8  # pixels of white around a formula
-LINE = 860  # pixels; a longer formula is broken before a +, a - or a relation
-GREYS = 8
-
-ONE_ARGUMENT = {
-    r"\sqrt": r"\sqrt",
-    r"\mathcal": r"\mathcal",
-    r"\mathrm": r"\mathrm",
-    r"\mathbf": r"\mathbf",
-    r"\text": r"\mathrm",
-    r"\operatorname": r"\mathrm",
-    r"\overline": r"\overline",
-}
 FRACTIONS = {r"\frac", r"\tfrac"}
-INSTEAD = {r"\lVert": r"\Vert ", r"\rVert": r"\Vert ", r"\lvert": "|", r"\rvert": "|", r"\qquad": r"\quad\quad "}
-NOT_NEEDED = {r"\big", r"\Big", r"\bigl", r"\bigr"}
-BREAK_BEFORE = {"+", "-", "=", r"\leftarrow", r"\sim"}
-
-
-def picture(source):
-    r"""TeX as HTML: one `<img>` a line that holds its data, and the formula as text for those who cannot see it.
-
-    What cannot be typeset stands there as it is written.
-    """
-    try:
-        lines = [(line, *png(mathtext(line))) for line in broken(nest(source, spaces=True))]
-    except (TexError, ValueError):
-        return f"<code>{html.escape(source)}</code>"
-    return "<br>".join(
-        f'<img src="data:image/png;base64,{data}" width="{width}" height="{height}" alt="{html.escape(plain(line))}" '
-        f'style="max-width:100%;height:auto;margin:1px 0">'
-        for line, data, width, height in lines
-    )
-
-
-@functools.lru_cache(maxsize=1000)
-def png(formula):
-    """(base64, width, height) of a formula in matplotlib's own TeX, black on white; shown at that size."""
-    coverage = np.asarray(rasterised(formula).image)
-    grey = 255 - np.pad(coverage, MARGIN)
-    levels = (np.rint(grey / 255 * (GREYS - 1)) * (255 / (GREYS - 1))).astype("uint8")
-    data = io.BytesIO()
-    Image.fromarray(levels).quantize(GREYS).save(data, "PNG", optimize=True)
-    height, width = levels.shape
-    return base64.b64encode(data.getvalue()).decode(), width // 2, height // 2
-
-
-@functools.cache
-def parser():
-    return MathTextParser("agg")
-
-
-def rasterised(formula):
-    return parser().parse(f"${formula}$", PIXELS_PER_INCH, FONT)
-
-
-def broken(tokens):
-    """The tokens in as few lines as fit into LINE, each but the first begun with white space."""
-    lines = [[]]
-    for piece in pieces(tokens):
-        if lines[-1] and rasterised(mathtext(lines[-1] + piece)).width > LINE:
-            lines.append([r"\quad", " "])
-        lines[-1] += piece
-    return lines
-
-
-def pieces(tokens):
-    """The tokens cut before each +, - and relation that stands outside brackets."""
-    cut = [[]]
-    for token in tokens:
-        before = tex(cut[-1]).strip()
-        if isinstance(token, str) and token in BREAK_BEFORE and before and not before.endswith(("=", "^", "_")):
-            cut.append([])
-        cut[-1].append(token)
-    return cut
-
-
-def mathtext(tokens, fraction=r"\dfrac"):
-    r"""Nested tokens as the TeX that matplotlib reads: arguments in braces, its own names for some commands.
-
-    Args:
-        fraction: \dfrac, at full size, or \frac, small, inside of another one and in exponents.
-    """
-    out, rest = "", list(tokens)
-    while rest:
-        token = rest.pop(0)
-        if isinstance(token, Group):
-            opening, closing = (INSTEAD.get(b, b) for b in (token.open, BRACKETS[token.open]))
-            small = out.endswith(("^", "_"))
-            out += opening + mathtext(token, r"\frac" if small else fraction) + closing
-        elif token in FRACTIONS:
-            out += fraction + braced(rest, r"\frac") + braced(rest, r"\frac")
-        elif token in ONE_ARGUMENT:
-            out += ONE_ARGUMENT[token] + braced(rest, fraction)
-        elif token not in NOT_NEEDED:
-            token = INSTEAD.get(token, token)
-            out += token + " " * (token[-1].isalpha() and token.startswith("\\") and token not in (r"\left", r"\right"))
-    return out
+NOT_NEEDED = {r"\left", r"\right", r"\big", r"\Big", r"\bigl", r"\bigr"}
 
 
 def argument(rest):
@@ -133,10 +19,6 @@ def argument(rest):
         rest.insert(0, token[1:])
         token = token[0]
     return [token]
-
-
-def braced(rest, fraction):
-    return "{" + mathtext(argument(rest), fraction) + "}"
 
 
 NAMES = (  # in the order of the alphabet
@@ -177,7 +59,7 @@ SIGNS = (
         "'": "′",
         r"\_": "_",
     }
-    | dict.fromkeys((r"\left", r"\right", *NOT_NEEDED), "")
+    | dict.fromkeys(NOT_NEEDED, "")
 )
 ACCENTS = {r"\bar": "\u0304", r"\tilde": "\u0303", r"\hat": "\u0302"}
 RAISED = dict(zip("0123456789+−()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ")) | {"ᵀ": "ᵀ"}
@@ -211,7 +93,7 @@ def plain(tokens):
         elif token in ACCENTS:
             letter = plain(argument(rest))
             out += letter[:1] + ACCENTS[token] + letter[1:]
-        elif token in ONE_ARGUMENT:
+        elif token in FONTS:
             out += plain(argument(rest))
         elif token == "_":
             out += moved(plain(argument(rest)), LOWERED, "_")

@@ -11,6 +11,7 @@ NAMES = (
     "storybook-ldm",
     "storybook-ldm-sr",
     "storybook-ldm-text",
+    "storybook-ncsnpp",
     "storybook-sd",
     "storybook-sd-inpaint",
     "storybook-vq",

@@ -14,7 +14,6 @@ import time
 
 import numpy as np
 import torch
-from tqdm.auto import tqdm
 
 from minidiff import zoo
 from minidiff.noise import randn
@@ -22,6 +21,7 @@ from minidiff.pipelines.base import pil_images
 from minidiff.pipelines.ddim import DDIMPipeline
 from minidiff.pipelines.ddpm import DDPMPipeline
 from minidiff.pipelines.pndm import PNDMPipeline
+from minidiff.progress import progress_bar
 from minidiff.schedulers.ddim import DDIMScheduler
 from minidiff.schedulers.ddpm import DDPMScheduler
 from minidiff.schedulers.pndm import PNDMScheduler
@@ -44,7 +44,7 @@ def measure(folder, samples=1000):
         dict that JSON can hold: the results of the functions below by their names, and how long it took.
     """
     pipe, started = DDPMPipeline.from_pretrained(folder), time.monotonic()
-    with tqdm(desc="claims", unit=" calls", unit_scale=True, mininterval=5) as bar:
+    with progress_bar(apart=600, desc="claims", unit=" calls", unit_scale=True, mininterval=5) as bar:
         results = {
             "ddim_against_ddpm": ddim_against_ddpm(pipe, samples, bar=bar)[0],
             "pndm_against_ddim": pndm_against_ddim(pipe, samples, bar=bar)[0],

@@ -49,7 +49,7 @@ def write_vocabulary(folder):
 
 
 class Recipe(latents.DiffusionRecipe):
-    name, seed, steps, batch_size = "storybook-ldm-text", 0, 5_500, 32
+    name, seed, steps, batch_size = "storybook-ldm-text", 0, 3_100, 32
 
     def __init__(self):
         self.scheduler = DDIMScheduler(

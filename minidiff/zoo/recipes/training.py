@@ -16,7 +16,8 @@ from copy import deepcopy
 from pathlib import Path
 
 import torch
-from tqdm.auto import tqdm
+
+from minidiff.progress import progress_bar
 
 CHECKPOINT_SECONDS = 120
 
@@ -95,7 +96,8 @@ def train(recipe, out, device="cpu", steps=None):
     data = recipe.data()
 
     started = saved = time.monotonic()
-    bar = tqdm(range(first, steps), initial=first, total=steps, desc=f"train {recipe.name}", mininterval=10)
+    count = {"initial": first, "total": steps}
+    bar = progress_bar(range(first, steps), apart=600, desc=f"train {recipe.name}", mininterval=10, **count)
     for step in bar:
         if step in recipe.restarts:
             network.load_state_dict(ema.state_dict())

@@ -1,15 +1,12 @@
 r"""Code beside its equations: as HTML, as text, with the values of a run."""
 
-import base64
 import functools
 import inspect
-import io
 import re
 import sys
 
 import pytest
 import torch
-from PIL import Image
 
 import minidiff
 from minidiff.papers.bibliography import BIBLIOGRAPHY
@@ -17,7 +14,8 @@ from minidiff.papers.pairs import find_pairs
 from minidiff.papers.reader import view
 from minidiff.papers.reader.terminal import WIDE, broken
 from minidiff.papers.reader.view import Reading, read
-from minidiff.papers.tex.typeset import columns, mathtext, picture, png, unicode_text
+from minidiff.papers.tex.mathml import mathml
+from minidiff.papers.tex.typeset import columns, unicode_text
 from minidiff.schedulers import ddim
 from minidiff.schedulers.ddim import DDIMScheduler
 
@@ -124,14 +122,14 @@ def test_the_head_names_the_paper():
 def test_what_can_be_read(obj):
     reading = read(obj)
     assert isinstance(reading, Reading) and any(row.pairs for row in reading.rows)
-    assert repr(reading) == str(reading) and reading._repr_html_().count("<img") >= 1
+    assert repr(reading) == str(reading) and "<table" in reading._repr_html_()
 
 
 def test_public_name():
     assert minidiff.read is read
 
 
-@pytest.mark.parametrize("obj", [3, "step", DDIMScheduler(), torch.exp, len, None])
+@pytest.mark.parametrize("obj", [3, DDIMScheduler(), torch.exp, len, None])
 def test_what_cannot_be_read(obj):
     with pytest.raises(TypeError, match="allowed is a module, a class, a function or a method"):
         read(obj)
@@ -142,20 +140,6 @@ def test_source_that_is_not_to_be_found():
         read(eval("lambda x: x"))
 
 
-def test_html_is_self_contained_and_small():
-    page = read(DDIMScheduler.step)._repr_html_()
-    assert "http" not in page and "<script" not in page and "<style" not in page
-    assert len(page) < 30_000
-    assert page.count("<tr") == page.count("</tr>") and page.count("<div") == page.count("</div>")
-    pictures = re.findall(r'src="data:image/png;base64,([^"]+)" width="(\d+)" height="(\d+)" alt="([^"]+)"', page)
-    assert len(pictures) == page.count("<img") >= 5
-    for data, width, height, alternative in pictures:
-        image = Image.open(io.BytesIO(base64.b64decode(data))).convert("L")
-        assert image.size[0] // 2 == int(width) and image.size[1] // 2 == int(height)
-        assert image.getextrema() == (0, 255), "black on white"
-        assert image.getpixel((0, 0)) == 255 and "\\" not in alternative
-
-
 def test_html_escapes_code():
     def f(a):
         # DDPM (7)  y = a
@@ -163,7 +147,7 @@ def test_html_escapes_code():
         return y
 
     page = read(f)._repr_html_()
-    assert "<b>&" not in page and "&lt;b&gt;&amp;" in page and "a &lt; 3" in page
+    assert "<b>&" not in page and "&lt;b&gt;&amp;" in page and "&lt;</span> <span>" in page
 
 
 def test_a_remark_stands_beside_the_place():
@@ -225,7 +209,7 @@ def test_values_of_the_first_step_and_of_others():
     assert texts(read(halve, run, 1)) == ["x_prev = (2, 3), mean 2, std 0", "a = 2", "b = 1"]
     reading = read(halve, run, step=2)
     assert texts(reading) == ["x_prev = (2, 3), mean 1, std 0", "(2, 3), mean 2, std 0"]
-    assert "step 2 of 0 to 2" in str(reading) and "→ x_prev = (2, 3), mean 1, std 0" in reading._repr_html_()
+    assert "step 2 of 0 to 2" in str(reading) and "x_prev = (2, 3), mean 1, std 0" in reading._repr_html_()
 
 
 def test_a_call_begins_a_step():
@@ -314,7 +298,7 @@ def every_pair():
 
 @pytest.mark.parametrize("tex", every_pair())
 def test_every_formula_of_the_package_can_be_typeset(tex):
-    assert picture(tex).startswith("<img")
+    assert mathml(tex)
     assert "\\" not in unicode_text(tex) and "{" not in re.sub(r"[_^]\{", "", unicode_text(tex))
 
 
@@ -337,25 +321,6 @@ def test_every_formula_of_the_package_can_be_typeset(tex):
 )
 def test_unicode(tex, text):
     assert unicode_text(tex) == text
-
-
-def test_long_formulas_are_broken():
-    long = "y = " + " + ".join([r"\sqrt{1 - \bar\alpha_{t-1} - \sigma_t^2}\, \epsilon_\theta"] * 5)
-    lines = picture(long)
-    assert 1 < lines.count("<img") < 5
-    assert all(int(width) <= 480 for width in re.findall(r'width="(\d+)"', lines))
-
-
-def test_what_cannot_be_typeset_is_shown_as_it_is():
-    assert picture(r"a < b") == "<code>a &lt; b</code>"
-    assert picture(r"\nosuchcommand x") == r"<code>\nosuchcommand x</code>"
-
-
-def test_formulas_differ():
-    from minidiff.papers.tex.tokens import nest
-
-    formulas = [mathtext(nest(tex, spaces=True)) for tex in (r"\bar\alpha_t", r"\alpha_t", r"\hat\alpha_t")]
-    assert len({png(formula)[0] for formula in formulas}) == 3
 
 
 def test_documented():

@@ -54,16 +54,24 @@ def tiny_unet_1d(**options):
 
 def tiny_unet(**options):
     """A UNet of two levels for pictures of 16 by 20, of each block type, with random weights."""
-    down, up = ("DownBlock2D", "AttnDownBlock2D"), ("AttnUpBlock2D", "UpBlock2D")
     unet_class = importlib.import_module("minidiff.models.unet_2d").UNet2DModel
     sizes = {
         "sample_size": (16, 20),
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
         "block_out_channels": (4, 6),
         "norm_num_groups": 2,
         "attention_head_dim": 2,
         "layers_per_block": 1,
     }
-    return unet_class(down_block_types=down, up_block_types=up, **sizes | options)
+    return unet_class(**sizes | options)
+
+
+def tiny_score_unet():
+    """One of Skip blocks, which is told the noise level."""
+    levels = {"down_block_types": ("SkipDownBlock2D",) * 2, "up_block_types": ("SkipUpBlock2D",) * 2}
+    sizes = {"block_out_channels": (8, 12), "norm_num_groups": None, "attention_head_dim": None}
+    return tiny_unet(center_input_sample=True, time_embedding_type="fourier", **levels, **sizes)
 
 
 def tiny_conditioned_unet():
@@ -88,6 +96,9 @@ def tiny_autoencoder(module, **options):
 def sample(pipeline_class, **options):
     """Draw two pictures of random weights."""
     scheduler = importlib.import_module("minidiff.schedulers.ddpm").DDPMScheduler(**BETAS)
-    pipe = pipeline_class(tiny_unet(), scheduler)
+    draw(pipeline_class(tiny_unet(), scheduler), **options)
+
+
+def draw(pipe, **options):
     pipe.set_progress_bar_config(disable=True)
     pipe(batch_size=2, num_inference_steps=4, output_type="pt", **options)

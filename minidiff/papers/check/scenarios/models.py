@@ -21,6 +21,7 @@ def embeddings(module):
     for flip_sin_to_cos in (False, True):
         for freq_shift in (0, 1):
             module.timestep_embedding(torch.tensor([3.5, 700]), 6, flip_sin_to_cos, freq_shift)
+    module.GaussianFourierProjection(3, scale=1.0)(torch.tensor([0.3, 20]))
 
 
 @scenario("minidiff.models.unet_1d")
@@ -36,6 +37,7 @@ def unet_2d(module):
         {"mid_block_scale_factor": 2**0.5, "downsample_padding": 0, "flip_sin_to_cos": False, "freq_shift": 1},
     ):
         tiny_unet(**options)(picture(), torch.tensor([3, 9]))
+    tiny_unet(center_input_sample=True, time_embedding_type="fourier")(picture(), torch.tensor([0.3, 7.0]))
 
 
 @scenario("minidiff.models.autoencoder_kl")

@@ -7,12 +7,14 @@ import torch
 
 from minidiff.papers.check.scenarios.driving import (
     BETAS,
+    draw,
     picture,
     rand,
     sample,
     scenario,
     tiny_autoencoder,
     tiny_conditioned_unet,
+    tiny_score_unet,
     tiny_unet,
     tiny_unet_1d,
 )
@@ -39,6 +41,23 @@ def ddim_pipeline(module):
 @scenario("minidiff.pipelines.pndm")
 def pndm_pipeline(module):
     sample(module.PNDMPipeline)
+
+
+@scenario("minidiff.pipelines.score_sde_ve")
+def score_sde_ve_pipeline(module):
+    scheduler = importlib.import_module("minidiff.schedulers.score_sde_ve").ScoreSdeVeScheduler(sigma_max=7.0)
+    draw(module.ScoreSdeVePipeline(tiny_score_unet(), scheduler))
+
+
+@scenario("minidiff.pipelines.score_sde_vp")
+def score_sde_vp_pipeline(module):
+    sample(module.ScoreSdeVpPipeline)
+
+
+@scenario("minidiff.pipelines.karras_ve")
+def karras_ve_pipeline(module):
+    scheduler = importlib.import_module("minidiff.schedulers.karras_ve").KarrasVeScheduler(sigma_max=7.0)
+    draw(module.KarrasVePipeline(tiny_score_unet(), scheduler))
 
 
 @scenario("minidiff.pipelines.guidance")

@@ -84,6 +84,59 @@ def pndm(module):
                 )
 
 
+@scenario("minidiff.schedulers.sde")
+def sde(module):
+    t = torch.tensor([0.3, 0.8]).reshape(2, 1, 1, 1)
+    for equation in (module.VESDE(0.02, 7.0), module.VPSDE(0.3, 11.0)):
+        for time in (0.4, t):
+            equation.reverse(rand(), time, rand())
+            equation.probability_flow(rand(), time, rand())
+            equation.marginal(rand(), time)
+    module.langevin(picture(), picture(), 0.3, 0.7)
+
+
+@scenario("minidiff.schedulers.score_sde_ve")
+def score_sde_ve(module):
+    scheduler = module.ScoreSdeVeScheduler(12, snr=0.3, sigma_min=0.02, sigma_max=7.0, sampling_eps=0.01)
+    scheduler.set_timesteps(5)
+    for t in scheduler.timesteps:
+        scheduler.step_pred(picture(), t, picture())
+        scheduler.step_correct(picture(), picture())
+    scheduler.add_noise(rand(), rand(), torch.tensor([1, 4]))
+    scheduler.add_noise(rand(), rand(), torch.tensor([0.2, 0.7]))
+
+
+@scenario("minidiff.schedulers.score_sde_vp")
+def score_sde_vp(module):
+    for options in ({}, {"num_train_timesteps": T, "trained_on": "table"}):
+        for predictor in ("euler_maruyama", "reverse_diffusion"):
+            scheduler = module.ScoreSdeVpScheduler(
+                beta_min=0.3, beta_max=3.0, sampling_eps=0.01, predictor=predictor, snr=0.3, **options
+            )
+            scheduler.set_timesteps(5)
+            for t in scheduler.timesteps:
+                scheduler.step(picture(), t, picture())
+                scheduler.step_correct(picture(), picture(), t)
+            scheduler.add_noise(rand(), rand(), torch.tensor([0.2, 0.7]))
+    scheduler.add_noise(rand(), rand(), torch.tensor([2, 9]))
+
+
+@scenario("minidiff.schedulers.karras_ve")
+def karras_ve(module):
+    for sigma_schedule in ("ve", "rho", "diffusers"):
+        scheduler = module.KarrasVeScheduler(
+            0.3, 9.0, s_noise=1.1, s_churn=3.0, s_min=0.4, s_max=8.0, sigma_schedule=sigma_schedule, rho=3.0
+        )
+        for steps in (5, 20):
+            scheduler.set_timesteps(steps)
+            for t in scheduler.timesteps[:-1]:
+                x_hat, sigma_hat = scheduler.add_noise_to_input(picture(), scheduler.schedule[t])
+                step = scheduler.step(picture(), sigma_hat, scheduler.schedule[t - 1], x_hat)
+                arguments = sigma_hat, scheduler.schedule[t - 1], x_hat, step.prev_sample, step.derivative
+                scheduler.step_correct(picture(), *arguments)
+    scheduler.add_noise(rand(), rand(), torch.tensor([1, 4]))
+
+
 SIGMA_OPTIONS = (
     {},
     {"prediction_type": "sample"},

@@ -4,7 +4,14 @@ import importlib
 
 import torch
 
-from minidiff.papers.check.scenarios.driving import rand, scenario, tiny_autoencoder, tiny_unet, tiny_unet_1d
+from minidiff.papers.check.scenarios.driving import (
+    rand,
+    scenario,
+    tiny_autoencoder,
+    tiny_score_unet,
+    tiny_unet,
+    tiny_unet_1d,
+)
 
 
 @scenario("minidiff.zoo.recipes.storybook_ddpm")
@@ -18,6 +25,12 @@ def storybook_ddpm(module):
 def notes_dance_diffusion(module):
     waves = torch.randint(-32767, 32768, (2, 3, 16), dtype=torch.int16)
     module.Recipe().loss(tiny_unet_1d(), (waves,), torch.Generator().manual_seed(0), step=0)
+
+
+@scenario("minidiff.zoo.recipes.storybook_ncsnpp")
+def storybook_ncsnpp(module):
+    pictures = torch.randint(256, (7, 3, 16, 20), dtype=torch.uint8)
+    module.Recipe().loss(tiny_score_unet(), (pictures,), torch.Generator().manual_seed(0), step=0)
 
 
 @scenario("minidiff.zoo.recipes.latents")
