@@ -101,8 +101,9 @@ print("more steps, better pictures:", "yes" if named[20] > named[3] else "no")
 # %% [markdown]
 # ## The code beside its equations
 #
-# This is the whole step from $x_t$ to $x_{t-1}$. On the left the equations of the paper, with their numbers; on the
-# right the code. It is the code that just ran, read from the installed package.
+# This is the whole step from $x_t$ to $x_{t-1}$: each equation of the paper, with its number, beside the line that
+# computes it. It is the code that just ran, read from the installed package. **Point at a letter**: wherever equations
+# and code mean the same thing, it lights up, and a line says what it stands for.
 
 # %%
 minidiff.read(DDIMScheduler.step)

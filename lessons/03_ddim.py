@@ -184,8 +184,8 @@ print(f"x_T {tuple(x_T.shape)} -> {len(images)} pictures of {images[0].size}, wi
 widgets.sheet(images, columns=8, size=96)
 
 # %% [markdown]
-# The same code with its numbers, at step 15 of these 20. The standard deviations tell the story: $x_{t-1}$ spreads as
-# $\hat x_0$ does and a little more, which is the noise that is still left.
+# The same code with its numbers. The slider goes through these 20 steps, and stands at step 15 first. The standard
+# deviations tell the story: $x_{t-1}$ spreads as $\hat x_0$ does and a little more, the noise that is still left.
 
 # %%
 minidiff.read(DDIMScheduler.step, run=lambda: pipe(1, latents=x_T[:1], num_inference_steps=20), step=15)

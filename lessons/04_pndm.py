@@ -244,14 +244,14 @@ print(
 widgets.sheet(images, columns=8, size=96)
 
 # %% [markdown]
-# Call 14 of a PLMS walk of 20 steps with its numbers, where the history is full: $\epsilon'$ spreads as a predicted
-# noise should, a little less than 1, though the weights it is made with are as large as 59 / 24. Then the transport.
-# (Counted from 0. Call 0 has nothing to look back at and passes no equation of `multistep`, so there it is step 13.)
+# A PLMS walk of 20 steps with its numbers, at call 14 first, where the history is full: $\epsilon'$ spreads as a
+# predicted noise should, a little less than 1, though the weights it is made with are as large as 59 / 24. Move the
+# slider back to the calls where the history grows. Then the transport.
 
 # %%
 plms = claims.sampler("PLMS", pipe)
 plms.set_progress_bar_config(disable=True)
-minidiff.read(PNDMScheduler.multistep, run=lambda: plms(latents=x_T[:1], num_inference_steps=20), step=13)
+minidiff.read(PNDMScheduler.multistep, run=lambda: plms(latents=x_T[:1], num_inference_steps=20), step=14)
 
 # %%
 minidiff.read(PNDMScheduler.phi, run=lambda: plms(latents=x_T[:1], num_inference_steps=20), step=14)

@@ -72,8 +72,9 @@ def build(source):
     """
     notebook = read(source, repository())
     where = {"metadata": {"path": str(source.parent)}}
-    client = nbclient.NotebookClient(notebook, kernel_name="python3", timeout=600, record_timing=False, resources=where)
-    client.execute()
+    # One text a stream, however a busy machine cuts it up; no times.
+    same = dict(coalesce_streams=True, record_timing=False)
+    nbclient.NotebookClient(notebook, kernel_name="python3", timeout=600, resources=where, **same).execute()
     notebook.metadata = METADATA | {key: value for key, value in notebook.metadata.items() if key == "widgets"}
     for cell in notebook.cells:
         cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags"}
