@@ -501,7 +501,9 @@ def component_class(name, entry):
     found = public_class(wanted) if library in LIBRARIES else None
     if library == "transformers" and isinstance(wanted, str) and ALIASES.get(wanted, wanted) in CONFIG_FILES:
         return Foreign(ALIASES.get(wanted, wanted))
-    found = found or Configurable._subclasses.get(str(wanted))
+    own = Configurable._subclasses.get(str(wanted))
+    if own is not None and (own.library == library or public_class(wanted) is None):
+        found = own
     if not hasattr(found, "described_in"):
         raise ValueError(
             f"model_index.json names {json.dumps(entry)} as {name}, which minidiff does not have; "

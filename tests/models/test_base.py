@@ -508,7 +508,9 @@ def test_a_python_time_keeps_its_value_under_any_default_dtype(dtype):
         torch.set_default_dtype(torch.float32)
 
 
-def test_a_network_of_a_class_of_ones_own(tmp_path):
+def test_a_network_of_a_class_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(Configurable, "_subclasses", {})
+
     class MyNet(UNet2DModel):
         pass
 
@@ -529,9 +531,14 @@ def test_a_network_of_a_class_of_ones_own(tmp_path):
     assert same_weights(passed.unet, unet)
 
 
-def test_a_class_of_ones_own_never_hides_a_public_one(tmp_path):
+def test_a_class_of_ones_own_never_hides_a_public_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(Configurable, "_subclasses", {})
     mine = type("UNet2DModel", (UNet2DModel,), {"__module__": "mine.nets"})
     minidiff.DDPMPipeline(tiny_unet(), minidiff.DDPMScheduler()).save_pretrained(tmp_path)
     assert type(minidiff.DDPMPipeline.from_pretrained(tmp_path).unet) is UNet2DModel
     minidiff.DDPMPipeline(mine(**tiny_unet().config), minidiff.DDPMScheduler()).save_pretrained(tmp_path)
     assert type(minidiff.DDPMPipeline.from_pretrained(tmp_path).unet) is mine
+    index = json.loads((tmp_path / "model_index.json").read_text())
+    files.write_json(tmp_path / "model_index.json", index | {"unet": ["another", "UNet2DModel"]})
+    with pytest.raises(ValueError, match=r'names \["another", "UNet2DModel"\] as unet, which minidiff does not have'):
+        minidiff.DDPMPipeline.from_pretrained(tmp_path)
