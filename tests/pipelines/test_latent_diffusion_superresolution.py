@@ -18,6 +18,7 @@ from latent_pipelines import (
 )
 from PIL import Image
 
+import minidiff
 from minidiff import DDIMScheduler, DiffusionPipeline, LDMSuperResolutionPipeline
 
 NAME = "LDMSuperResolutionPipeline"
@@ -95,8 +96,8 @@ def test_the_small_picture_is_not_scaled(pipes, scheduler):
     """
     ours, theirs = pipes
     shown = {}
-    for name, pipe in (("ours", ours), ("theirs", theirs)):
-        pipe.scheduler = getattr(diffusers, scheduler).from_config(PUBLISHED)
+    for name, pipe, library in (("ours", ours, minidiff), ("theirs", theirs, diffusers)):
+        pipe.scheduler = getattr(library, scheduler).from_config(PUBLISHED)
         seen = shown.setdefault(name, [])
         pipe.unet.register_forward_pre_hook(lambda module, arguments, seen=seen: seen.append(arguments[0][:, 3:]))
     call = {"image": small(), "num_inference_steps": 60, "output_type": "latent"}

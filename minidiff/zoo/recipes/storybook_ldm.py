@@ -11,8 +11,8 @@ from minidiff.models.unet_2d import UNet2DModel
 from minidiff.models.vq_model import VQModel
 from minidiff.pipelines.latent_diffusion_uncond import LDMPipeline
 from minidiff.schedulers.ddim import DDIMScheduler
-from minidiff.zoo.evaluator import evaluate
 from minidiff.zoo.recipes import latents
+from minidiff.zoo.recipes.quality import quality
 
 
 def latent_unet(in_channels):
@@ -54,10 +54,14 @@ class Recipe(latents.DiffusionRecipe):
         LDMPipeline(self.autoencoder().half(), network.half(), self.scheduler).save_pretrained(folder)
 
     def measure(self, folder, samples=1_000, steps=50):
-        """`zoo.evaluate` for DDIM's samples, and what the autoencoder alone is worth."""
+        """The quality of DDIM's samples, and what the autoencoder alone is worth."""
         pipe = LDMPipeline.from_pretrained(folder)
         pipe.set_progress_bar_config(disable=True)
         draw = lambda k: pipe(100, torch.Generator().manual_seed(k), num_inference_steps=steps, output_type="pt").images
-        quality = evaluate(torch.cat([draw(k) for k in range(samples // 100)]), drawings=self.drawings)
+        pictures = torch.cat([draw(k) for k in range(samples // 100)])
         autoencoder = latents.reconstruction(pipe.vqvae, latents.unseen_drawings(500))[0]
-        return {"steps": steps, "quality": quality, "autoencoder": autoencoder}
+        return {
+            "steps": steps,
+            "quality": quality(pictures, self.drawings, self.seed),
+            "autoencoder": autoencoder,
+        }
