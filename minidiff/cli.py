@@ -317,12 +317,12 @@ def small_pictures(file, size, factor, batch):
     import torch
     from PIL import Image, ImageOps
 
-    from minidiff.pipelines.images import as_rgb, from_pil
+    from minidiff.pipelines.images import as_rgb, pictures
     from minidiff.zoo import world
 
     if file is None:
         drawings = [world.draw(seed=k, size=size * factor).image.reduce(factor) for k in range(batch)]
-        return {"image": torch.cat([from_pil(drawing, size) for drawing in drawings])}
+        return {"image": torch.cat([pictures(drawing, size) for drawing in drawings])}
     with Image.open(file) as image:
         small = ImageOps.fit(as_rgb(image), (size, size), Image.Resampling.LANCZOS)
     return {"image": small, "batch_size": batch}

@@ -3,31 +3,14 @@
 import torch
 
 
-def from_pil(image, multiple):
-    """A PIL image as a tensor (1, 3, H, W) in [-1, 1].
+def as_rgb(image):
+    """A PIL image of any mode as one of mode RGB.
 
-    Turned as its EXIF data say, without alpha (what lies behind it is white), in three channels, and shrunk by less
-    than `multiple` pixels a side, by Lanczos, to multiples of it.
+    It is turned as its EXIF data say, and loses its alpha: what lies behind it is white.
 
     Raises:
-        ValueError: a side is shorter than `multiple`; or the image has numbers of no known range (mode "F").
+        ValueError: the image has numbers of no known range (mode "F", or "I" beyond 16 bit).
     """
-    import numpy as np
-    from PIL import Image
-
-    image = as_rgb(image)
-    size = [side - side % multiple for side in image.size]
-    if not all(size):
-        raise ValueError(
-            f"image is {image.width} x {image.height}; allowed are at least {multiple} x {multiple} pixels, "
-            "less the network cannot take"
-        )
-    pixels = torch.from_numpy(np.array(image.resize(size, Image.Resampling.LANCZOS)))
-    return pixels.permute(2, 0, 1)[None] / 255 * 2 - 1
-
-
-def as_rgb(image):
-    """A PIL image of any mode as an upright one of mode RGB; see `from_pil`."""
     import numpy as np
     from PIL import Image, ImageOps
 

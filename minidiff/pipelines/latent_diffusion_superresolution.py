@@ -12,7 +12,7 @@ import torch
 from minidiff.config import check_whole
 from minidiff.models.base import unwrapped
 from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput
-from minidiff.pipelines.images import check_tensor, from_pil
+from minidiff.pipelines.images import check_tensor, pictures
 from minidiff.pipelines.latents import OUTPUT_TYPES, halvings, multiple_of_pixels
 from minidiff.schedulers.ddim import check_eta
 
@@ -98,7 +98,7 @@ class LDMSuperResolutionPipeline(DiffusionPipeline):
         check_whole("batch_size", batch_size)
         multiple = multiple_of_pixels(self.vqvae, self.unet)
         if isinstance(image, Image.Image):
-            y = from_pil(image, multiple)
+            y = pictures(image, multiple)
         elif isinstance(image, torch.Tensor):
             check_tensor(image, 2 ** halvings(self.unet))
             y = image

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from minidiff.pipelines.images import from_pil
+from minidiff.pipelines.images import pictures
 from minidiff.zoo import world
 
 DRAWING = world.draw(seed=3, size=32).image
@@ -16,25 +16,25 @@ def as_tensor(image):
 
 
 def test_levels():
-    assert torch.allclose(from_pil(DRAWING, 16), as_tensor(DRAWING), atol=1e-6)
-    assert from_pil(DRAWING, 16).dtype == torch.float32
+    assert torch.allclose(pictures(DRAWING, 16), as_tensor(DRAWING), atol=1e-6)
+    assert pictures(DRAWING, 16).dtype == torch.float32
 
 
 @pytest.mark.parametrize("size, wanted", [((32, 50), (32, 48)), ((31, 17), (16, 16)), ((16, 16), (16, 16))])
 def test_sizes(size, wanted):
-    assert from_pil(DRAWING.resize(size), 16).shape == (1, 3, *wanted[::-1])
+    assert pictures(DRAWING.resize(size), 16).shape == (1, 3, *wanted[::-1])
 
 
 @pytest.mark.parametrize("size", [(15, 32), (32, 15), (0, 32), (0, 0)])
 def test_pictures_that_are_too_small(size):
     with pytest.raises(ValueError, match=rf"image is {size[0]} x {size[1]}; allowed are at least 16 x 16 pixels"):
-        from_pil(Image.new("RGB", size), 16)
+        pictures(Image.new("RGB", size), 16)
 
 
 def test_grey():
     grey = DRAWING.convert("L")
-    assert torch.equal(from_pil(grey, 16), as_tensor(grey.convert("RGB")))
-    assert set(from_pil(grey.convert("1"), 16).unique().tolist()) == {-1.0, 1.0}
+    assert torch.equal(pictures(grey, 16), as_tensor(grey.convert("RGB")))
+    assert set(pictures(grey.convert("1"), 16).unique().tolist()) == {-1.0, 1.0}
 
 
 def test_sixteen_bits():
@@ -43,29 +43,29 @@ def test_sixteen_bits():
     for mode, dtype in (("I;16", "uint16"), ("I", "int32")):
         deep = Image.fromarray(grey.astype(dtype) * 257)
         assert deep.mode == mode
-        assert torch.equal(from_pil(deep, 16), from_pil(Image.fromarray(grey), 16))
+        assert torch.equal(pictures(deep, 16), pictures(Image.fromarray(grey), 16))
     with pytest.raises(ValueError, match="image has levels from 0 to 70000; allowed are 16 bit"):
-        from_pil(Image.fromarray(np.array([[0, 70000]] * 16, "int32").repeat(8, 1)), 16)
+        pictures(Image.fromarray(np.array([[0, 70000]] * 16, "int32").repeat(8, 1)), 16)
 
 
 def test_palettes():
     few = DRAWING.quantize(16)
-    assert few.mode == "P" and torch.equal(from_pil(few, 16), as_tensor(few.convert("RGB")))
+    assert few.mode == "P" and torch.equal(pictures(few, 16), as_tensor(few.convert("RGB")))
 
 
 def test_what_is_transparent_lies_on_white():
     clear = DRAWING.convert("RGBA")
     clear.putalpha(0)
-    assert (from_pil(clear, 16) == 1).all()
-    assert (from_pil(clear.convert("LA"), 16) == 1).all()
+    assert (pictures(clear, 16) == 1).all()
+    assert (pictures(clear.convert("LA"), 16) == 1).all()
     half = DRAWING.convert("RGBA")
     half.putalpha(128)
-    assert torch.allclose(from_pil(half, 16), (as_tensor(DRAWING) + 1) * (128 / 255) + 2 * (127 / 255) - 1, atol=0.01)
+    assert torch.allclose(pictures(half, 16), (as_tensor(DRAWING) + 1) * (128 / 255) + 2 * (127 / 255) - 1, atol=0.01)
     few = DRAWING.quantize(16)
     few.info["transparency"] = few.getpixel((0, 0))
-    assert (from_pil(few, 16)[0, :, 0, 0] == 1).all()
+    assert (pictures(few, 16)[0, :, 0, 0] == 1).all()
     opaque = DRAWING.convert("RGBA")
-    assert torch.equal(from_pil(opaque, 16), from_pil(DRAWING, 16))
+    assert torch.equal(pictures(opaque, 16), pictures(DRAWING, 16))
 
 
 def test_pictures_are_turned_as_the_camera_says(tmp_path):
@@ -73,9 +73,9 @@ def test_pictures_are_turned_as_the_camera_says(tmp_path):
     exif[0x0112] = 6  # turn right by 90 degrees
     DRAWING.save(tmp_path / "turned.png", exif=exif)
     with Image.open(tmp_path / "turned.png") as image:
-        assert torch.equal(from_pil(image, 16), from_pil(DRAWING.rotate(-90), 16))
+        assert torch.equal(pictures(image, 16), pictures(DRAWING.rotate(-90), 16))
 
 
 def test_numbers_of_no_known_range():
     with pytest.raises(ValueError, match="image has the mode 'F'"):
-        from_pil(DRAWING.convert("F"), 16)
+        pictures(DRAWING.convert("F"), 16)
