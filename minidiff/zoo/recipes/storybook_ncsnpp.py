@@ -9,6 +9,10 @@ sigma / 0.5 is that of Perception Prioritized Training of Diffusion Models (Choi
 arXiv:2204.00227) at k = 0 and gamma = 1/2, kept from falling below 0.2: so weighted, every time adds to the loss.
 
 Muon moves the hidden weights from the first step on.
+
+What is left to gain: predictor and corrector draw orange, which lies between red and yellow, at an eighth of its share
+of the drawings, and red at one and a half times. Of 100 pictures by Karras' sampler 2 were orange, and with a quarter
+of its churn 7, where 12 or 13 would be its share. The network had 6,000 steps, and its loss was still falling.
 """
 
 import torch
