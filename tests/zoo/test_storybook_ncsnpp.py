@@ -92,14 +92,14 @@ def test_it_is_what_its_recipe_makes(report):
 
 def test_it_is_good(report):
     measures = report["measures"]
-    assert (measures["images"], measures["steps"]) == (1_000, 200)
+    assert (measures["images"], measures["steps"]) == (600, 200)
     assert measures["named"] >= 0.95 and measures["frechet"] <= 3 * measures["frechet_floor"]
     assert measures["nearest"] >= 0.9 * measures["nearest_floor"]  # it draws, and copies nothing
     for attribute in ("object", "time", "mountains"):
         assert 0.5 <= measures["evenness"][attribute]["least"] <= measures["evenness"][attribute]["most"] <= 2
 
 
-@pytest.mark.xfail(reason="orange has an eighth of its share after 6,000 steps", strict=True)
+@pytest.mark.xfail(reason="orange has a quarter of its share after 6,000 steps", strict=True)
 def test_its_colours_are_even(report):
     colour = report["measures"]["evenness"]["colour"]
     assert 0.5 <= colour["least"] <= colour["most"] <= 2
@@ -107,7 +107,7 @@ def test_its_colours_are_even(report):
 
 def test_all_its_colours_but_orange_are_even(report):
     shares = {value: 8 * share for value, share in report["measures"]["frequencies"]["colour"].items()}
-    assert 0.05 <= shares.pop("orange") and all(0.5 <= share <= 2 for share in shares.values())
+    assert 0.2 <= shares.pop("orange") and all(0.5 <= share <= 2 for share in shares.values())
 
 
 def test_its_pictures_are_as_good_as_its_measures_say(report):
