@@ -12,7 +12,9 @@ Muon moves the hidden weights from the first step on.
 
 What is left to gain: predictor and corrector draw orange, which lies between red and yellow, at a quarter of its share
 of the drawings, and red and yellow at 1.4 times theirs; by Karras' sampler with a quarter of its churn 7 of 100
-pictures were orange, where 12 or 13 would be its share. The network had 6,000 steps, and its loss was still falling.
+pictures were orange, where 12 or 13 would be its share. Of the 24 pictures that the evaluator is least sure of, the
+worst have colours between those of the world, amber cats and orange-red trees, or smear what is white on white: a
+mushroom's spots, a star's face, a cat's tail. The network had 6,000 steps, and its loss was still falling.
 """
 
 import torch
