@@ -4,6 +4,10 @@ High-Resolution Image Synthesis with Latent Diffusion Models. Rombach et al., CV
 (3): the text encoder is trained from nothing together with the UNet that listens to it. Every tenth prompt is the
 empty one, so that there is something to be guided away from (Ho & Salimans, arXiv:2207.12598); and here and there a
 word is the unknown one, so that a prompt with a word that no caption has is heard all the same.
+
+The run in the zoo was planned longer, for 3,100 steps and then for 2,000, and cut at steps 990 and 1,085, since a short
+time sufficed for what is asked of it: up to there its learning rates are those of the longer runs. Cleaner outlines are
+left to gain.
 """
 
 import tempfile
@@ -49,7 +53,7 @@ def write_vocabulary(folder):
 
 
 class Recipe(latents.DiffusionRecipe):
-    name, seed, steps, batch_size = "storybook-ldm-text", 0, 3_100, 32
+    name, seed, steps, batch_size = "storybook-ldm-text", 0, 1_500, 32
 
     def __init__(self):
         self.scheduler = DDIMScheduler(
@@ -129,7 +133,8 @@ class Recipe(latents.DiffusionRecipe):
             for k in range(0, n, 100)
         ]
         quality = evaluate(torch.cat(parts), prompts)
-        return {key: quality[key] for key in ("images", "prompt_accuracy", "named", "frechet")}
+        kept = ["images", "prompt_accuracy", "named"] + ["frechet"] * (n >= 1_000)  # of fewer it says little
+        return {key: quality[key] for key in kept}
 
 
 def tokens(prompts):
