@@ -333,8 +333,7 @@ def tour(arguments):
 
     device, sheets, heard = chosen_device(arguments.device), [], ""
     for name, entry in CATALOGUE.items():
-        few = 4 if entry.draws_sound else 16
-        pictures, sounds, passed, call = draw(name, None, device, arguments.seed, few, entry.call)
+        pictures, sounds, passed, call = draw(name, None, device, arguments.seed, entry.in_tour, entry.call)
         many = f"{len(pictures)} {'sounds' if sounds else 'pictures'}"
         steps = f"{entry.call['num_inference_steps']} steps, {many}, {passed:.1f} s"
         if "mask_image" in call:  # before, mask, after, a row each

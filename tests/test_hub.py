@@ -169,9 +169,9 @@ def test_a_config_that_nobody_can_use_is_refused_before_weights_travel(hub, save
     hub.add("me/other", folder)
     with pytest.raises(ValueError, match="thresholding is True"):
         DDPMPipeline.from_pretrained("me/other")
-    files.write_json(folder / "unet" / "config.json", {"center_input_sample": True})
+    files.write_json(folder / "unet" / "config.json", {"class_embed_type": "timestep"})
     hub.add("me/other", folder, revision="v2")
-    with pytest.raises(ValueError, match="center_input_sample is True"):
+    with pytest.raises(ValueError, match="class_embed_type is 'timestep'"):
         UNet2DModel.from_pretrained("me/other", subfolder="unet", revision="v2")
     assert not any(WEIGHTS in name for name in hub.downloads())
 

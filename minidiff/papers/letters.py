@@ -32,7 +32,7 @@ class Entry:
         return equations(f"{self.tex} = 0")[0].left
 
 
-NOISE_LEVEL_PAPERS = ("EDM", "LMS", "SDE", "SDEcode", "NCSNv2", "P2", "DPM-Solver++", "k-diffusion", "diffusers", "PD")
+NOISE_LEVEL_PAPERS = ("EDM", "LMS", "SDE", "SDEcode", "NCSNv2", "P2", "DPM-Solver++", "k-diffusion", "diffusers")
 SDE_PAPERS = ("SDE", "SDEcode")
 
 GLOSSARY = (
@@ -65,7 +65,7 @@ GLOSSARY = (
     Entry(r"\epsilon", "standard normal noise; with theta the network's prediction of it", "SDE z, EDM n"),
     Entry(r"\epsilon'", "the noise to move along, combined from several predictions", "in AB it is the slope"),
     Entry("z", "standard normal noise that a step adds", papers=("DDPM", "SDE", "SDEcode", "k-diffusion")),
-    Entry("z", "a latent, what an autoencoder makes of a picture", papers=("VAE", "VQ", "LDM", "CFG")),
+    Entry("z", "a latent, what an autoencoder makes of a picture", papers=("VAE", "LDM", "CFG")),
     Entry(r"\mu", "the mean of a latent", papers=("VAE",)),
     Entry(r"\sigma", "the standard deviation of a latent", papers=("VAE",)),
     Entry("z_e", "the latents as the encoder gives them", papers=("VQ",)),
@@ -87,8 +87,12 @@ GLOSSARY = (
     Entry("c", "as an index: conditioned on the prompt", papers=("CFG",)),
     Entry("u", "as an index: unconditional", papers=("CFG",)),
     Entry("m", "the mask, 1 where a picture is drawn anew", "the paper's m is 1 where it stays", ("RePaint",)),
-    Entry("z_k", "what is known of the latent, noised", "the paper writes x^known", ("RePaint",)),
-    Entry("z_{t-1}", "the latent after a step", "the paper writes x^unknown, then x", ("RePaint",)),
+    Entry(
+        "z_{t-1}",
+        "the latent after a step; with the index k what is known of it, noised",
+        "the paper writes x, x^known",
+        ("RePaint",),
+    ),
     Entry(r"\tilde\epsilon", "the noise to move along under guidance", papers=("CFG",)),
     # Noise levels
     Entry(r"\beta_t", "the variance of the noise that timestep t adds"),
@@ -96,7 +100,11 @@ GLOSSARY = (
     Entry(
         r"\alpha_t", "the share of x_0 in x_t, the root of alpha-bar_t", papers=("PD", "v-diffusion", "DanceDiffusion")
     ),
-    Entry(r"\sigma_t", "the share of noise in x_t", papers=("PD", "v-diffusion", "DanceDiffusion")),
+    Entry(
+        r"\sigma_t",
+        "the share of noise in x_t; with the index i the standard deviation of the noise",
+        papers=("PD", "v-diffusion", "DanceDiffusion"),
+    ),
     Entry(r"\phi_t", "the angle by which x_0 has turned into noise", papers=("PD", "DanceDiffusion")),
     Entry(r"\bar\alpha_t", "the product of alpha_0 to alpha_t", "DDIM alpha_t; PD and LDM the square of their alpha_t"),
     Entry(r"\tilde\beta_t", "the variance of x_{t-1} when x_t and x_0 are known"),
@@ -128,9 +136,7 @@ GLOSSARY = (
     Entry("d'", "the slope at the step's end", papers=("EDM",)),
     Entry(r"\eta", "how much of DDPM's noise a DDIM step adds, from 0 to 1"),
     # Samplers along noise levels
-    Entry(r"\rho", "how strongly levels gather near the picture, 7", papers=("EDM",)),
-    Entry("d_i", "the slope of x in sigma at level sigma_i: the predicted noise", "DDIM epsilon_theta", ("EDM", "LMS")),
-    Entry("d_i'", "the slope at the end of Euler's step", papers=("EDM",)),
+    Entry("d_i", "the slope of x in sigma at level sigma_i: the predicted noise", "DDIM epsilon_theta", ("LMS",)),
     Entry(r"\ell_j", "the Lagrange polynomial that is 1 at the level of j steps ago", papers=("LMS",)),
     Entry(r"\tau", "the noise level that is integrated over", papers=("LMS",)),
     Entry("c_j", "the weight of the slope of j steps ago", papers=("LMS",)),

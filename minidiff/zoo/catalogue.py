@@ -15,6 +15,7 @@ class Entry(NamedTuple):
         weights: the weights in the zoo that it runs with.
         call: arguments of its call in the tour, and the defaults of `minidiff generate`; of several prompts each
             picture gets one, in turn.
+        in_tour: how many pictures the tour draws; fewer where a walk is long.
     """
 
     pipeline: str
@@ -23,6 +24,7 @@ class Entry(NamedTuple):
     lesson: str | None
     weights: str
     call: dict
+    in_tour: int = 16
 
     @property
     def draws_sound(self):
@@ -62,7 +64,8 @@ PIPELINES = {
         "pictures, predictor and corrector",
         None,
         "storybook-ncsnpp",
-        {"num_inference_steps": 70},
+        {"num_inference_steps": 100},
+        in_tour=8,
     ),
     "score_sde_vp": Entry(
         "ScoreSdeVpPipeline",
@@ -70,7 +73,8 @@ PIPELINES = {
         "pictures, DDPM in continuous time",
         None,
         "storybook-ddpm",
-        {"num_inference_steps": 250},
+        {"num_inference_steps": 100},
+        in_tour=8,
     ),
     "karras_ve": Entry(
         "KarrasVePipeline",

@@ -90,7 +90,8 @@ def of_pipeline(name):
         sources = reached(called, cls, "minidiff.schedulers", seen)
         found.append(Chapter(f"The scheduler: {cls.__name__}", entries_first(called, cls, sources)))
     for cls in networks:
-        inwards = sorted(methods_of(cls).values(), key=lambda f: f.__name__ == "__init__")  # which names the blocks
+        places = {"forward": 0, "__init__": 2}  # the latter names the blocks
+        inwards = sorted(methods_of(cls).values(), key=lambda f: places.get(f.__name__, 1))
         found.append(Chapter(f"The network: {cls.__name__}", reached(inwards, cls, "minidiff.models", seen)))
     return [chapter for chapter in found if chapter.sources]
 

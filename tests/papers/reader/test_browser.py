@@ -108,9 +108,9 @@ def test_the_slider_changes_the_values(browser, pages):
 
 def test_a_click_in_the_contents_goes_there(browser, pages):
     with page(browser, pages["whole"], height=400) as tab:
-        place = tab.locator(".part", has_text="ResnetBlock2D.forward")
+        place = tab.locator(".part", has_text="GaussianFourierProjection.forward")
         assert place.bounding_box()["y"] > 400
-        tab.locator(".contents a", has_text="ResnetBlock2D.forward").click()
+        tab.locator(".contents a", has_text="GaussianFourierProjection.forward").click()
         tab.wait_for_function("() => scrollY + innerHeight + 1 >= document.documentElement.scrollHeight")
         assert 0 <= place.bounding_box()["y"] < 400
 

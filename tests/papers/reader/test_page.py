@@ -7,7 +7,8 @@ import unicodedata
 
 import pytest
 
-from minidiff import DDIMScheduler, PNDMScheduler, UNet2DModel, read
+from minidiff import DDIMScheduler, PNDMScheduler, read
+from minidiff.models.unet_2d_blocks import DownBlock
 from minidiff.papers.letters import explained
 from minidiff.papers.reader.page import resource
 from minidiff.papers.reader.prose import documentation, with_letters
@@ -47,7 +48,7 @@ def test_two_readable_columns_stay_where_scripts_are_taken_away():
     assert line in [right.strip() for _, right in cells(page)]
 
 
-@pytest.mark.parametrize("obj", [DDIMScheduler.step, PNDMScheduler.plan_runge_kutta, UNet2DModel, f])
+@pytest.mark.parametrize("obj", [DDIMScheduler.step, PNDMScheduler.plan_runge_kutta, DownBlock, f])
 def test_the_page_holds_the_code_as_it_is_written(obj):
     shown = "\n".join(right for _, right in cells(read(obj)._repr_html_()))
     kept = [line for line in Source(obj).lines if line.strip() and not line.strip().startswith("#")]
@@ -62,9 +63,10 @@ def inside_docstring(obj, line):
 
 
 def documents(obj):
+    """The docstrings of the methods of a class."""
     return (
         [member.__doc__ for member in vars(obj).values() if getattr(member, "__doc__", None)]
-        if obj is UNet2DModel
+        if obj is DownBlock
         else []
     )
 
@@ -193,13 +195,19 @@ def test_what_a_whole_thing_is_made_of():
     assert titles("ddim") == {
         "The loop": ["DDIMPipeline.__call__"],
         "The scheduler: DDIMScheduler": ["DDIMScheduler.step", "DiscreteScheduler.predict"],
-        "The network: UNet2DModel": ["timestep_embedding", "Attention.forward", "ResnetBlock2D.forward"],
+        "The network: UNet2DModel": [
+            "UNet2DModel.forward",
+            "timestep_embedding",
+            "Attention.forward",
+            "ResnetBlock2D.forward",
+            "GaussianFourierProjection.forward",
+        ],
     }
     scheduler = titles(PNDMScheduler)[""]
     assert scheduler[:5] == [f"PNDMScheduler.{n}" for n in ("step", "runge_kutta", "multistep", "phi", "predict_x_0")]
     assert "DiscreteScheduler.predict" in scheduler and "PNDMScheduler.set_timesteps" not in scheduler
     assert titles(ddim) == {"": ["DDIMScheduler.step", "DDIMScheduler.inverse_step"]}
-    assert titles(DDIMScheduler.step) == {"": ["DDIMScheduler.step"]} and titles(UNet2DModel) == {"": ["UNet2DModel"]}
+    assert titles(DDIMScheduler.step) == {"": ["DDIMScheduler.step"]} and titles(DownBlock) == {"": ["DownBlock"]}
 
 
 def test_names():
