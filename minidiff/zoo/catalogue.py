@@ -62,7 +62,7 @@ PIPELINES = {
         "pictures, predictor and corrector",
         None,
         "storybook-ncsnpp",
-        {"num_inference_steps": 70},
+        {"num_inference_steps": 60},
     ),
     "score_sde_vp": Entry(
         "ScoreSdeVpPipeline",
