@@ -92,8 +92,8 @@ def test_it_is_what_its_recipe_makes(report):
 
 def test_it_is_good(report):
     measures = report["measures"]
-    assert (measures["images"], measures["steps"]) == (600, 200)
-    assert measures["named"] >= 0.95 and measures["frechet"] <= 3 * measures["frechet_floor"]
+    assert (measures["images"], measures["steps"]) == (1_000, 200)
+    assert measures["named"] >= 0.95 and measures["frechet"] <= 4 * measures["frechet_floor"]
     assert measures["nearest"] >= 0.9 * measures["nearest_floor"]  # it draws, and copies nothing
     for attribute in ("object", "time", "mountains"):
         assert 0.5 <= measures["evenness"][attribute]["least"] <= measures["evenness"][attribute]["most"] <= 2

@@ -11,7 +11,7 @@ arXiv:2204.00227) at k = 0 and gamma = 1/2, kept from falling below 0.2: so weig
 Muon moves the hidden weights from the first step on.
 
 What is left to gain: predictor and corrector draw orange, which lies between red and yellow, at a quarter of its share
-of the drawings, and red and yellow at 1.4 times theirs; by Karras' sampler with a quarter of its churn 7 of 100
+of the drawings, and red and yellow at 1.3 times theirs; by Karras' sampler with a quarter of its churn 7 of 100
 pictures were orange, where 12 or 13 would be its share. Of the 24 pictures that the evaluator is least sure of, the
 worst have colours between those of the world, amber cats and orange-red trees, or smear what is white on white: a
 mushroom's spots, a star's face, a cat's tail. The network had 6,000 steps, and its loss was still falling.
@@ -92,7 +92,7 @@ class Recipe(TrainingRecipe):
         )
         ScoreSdeVePipeline(network.half(), scheduler).save_pretrained(folder)
 
-    def measure(self, folder, samples=600, steps=200):
+    def measure(self, folder, samples=1_000, steps=200):
         """What samples by predictor and corrector are worth."""
         pipe = ScoreSdeVePipeline.from_pretrained(folder).to(memory_format=torch.channels_last)  # the faster layout
         draw = lambda k: pipe(100, steps, torch.Generator().manual_seed(k), "pt").images
