@@ -154,5 +154,14 @@ PIPELINES = {
             "num_inference_steps": 20,
         },
     ),
+    "dance_diffusion": Entry(
+        "DanceDiffusionPipeline",
+        "Evans (Harmonai) 2022, github.com/Harmonai-org/sample-generator",
+        "sound, a second or a few",
+        None,
+        "notes-dance-diffusion",
+        {"num_inference_steps": 50},
+        in_tour=4,
+    ),
 }
 CATALOGUE = {name: entry for name, entry in PIPELINES.items() if entry.weights in zoo.names()}  # what runs here
