@@ -15,7 +15,7 @@ from minidiff.papers.reader.page import fragment, whole_page
 from minidiff.papers.reader.record import Recording, record
 from minidiff.papers.reader.source import Names, Row, described, readable
 from minidiff.papers.reader.whole import chapters, pipeline_class
-from minidiff.zoo.catalogue import CATALOGUE
+from minidiff.zoo.catalogue import PIPELINES
 
 
 def read(obj, run=None, step=None):
@@ -50,7 +50,7 @@ def read(obj, run=None, step=None):
     if isinstance(start, bool) or not isinstance(start, numbers.Integral) or start < 0:
         raise ValueError(f"step is {step!r}; allowed is a whole number from 0")
     if isinstance(obj, str):
-        obj = obj.lower() if obj.lower() in CATALOGUE else named(obj)
+        obj = obj.lower() if obj.lower() in PIPELINES else named(obj)
     shown = chapters(obj)
     name, title, summary = described(pipeline_class(obj) if isinstance(obj, str) else readable(obj))
     sources = [source for chapter in shown for source in chapter.sources]

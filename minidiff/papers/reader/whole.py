@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import minidiff
 from minidiff.papers.reader.source import Source
-from minidiff.zoo.catalogue import CATALOGUE
+from minidiff.zoo.catalogue import PIPELINES
 
 ENTRIES = ("step", "step_pred", "forward", "__call__")  # shown also where they only call what is paired
 
@@ -21,7 +21,7 @@ class Chapter:
 
 def chapters(obj):
     """list of Chapter: what is shown of an object, or of the pipeline of that name in the catalogue."""
-    if isinstance(obj, str) and obj in CATALOGUE:
+    if isinstance(obj, str) and obj in PIPELINES:
         return of_pipeline(obj)
     if inspect.isclass(obj):
         sources = of_class(obj)
@@ -34,7 +34,7 @@ def chapters(obj):
 
 def pipeline_class(name):
     """The class of the pipeline that the catalogue has under that name."""
-    return getattr(minidiff, CATALOGUE[name].pipeline)
+    return getattr(minidiff, PIPELINES[name].pipeline)
 
 
 def of_class(cls):
@@ -109,13 +109,15 @@ def components(pipeline, name):
     from minidiff.pipelines.base import public_class
 
     made = [getattr(inspect.getmodule(pipeline), n, None) for n in names_in(methods_of(pipeline)["__init__"])]
-    weights, loaded = CATALOGUE[name].weights, []
+    weights, loaded = PIPELINES[name].weights, []
     if weights in zoo.names():
         index = json.loads((zoo.path(weights) / "model_index.json").read_text())
         wanted = dict.fromkeys(["unet", *inspect.signature(pipeline).parameters])  # what is asked at each step first
         loaded = [public_class(index[component][1]) for component in wanted if component in index]
     classes = list(dict.fromkeys(cls for cls in [*made, *loaded] if inspect.isclass(cls)))
+    namesake = f"{pipeline.__name__.removesuffix('Pipeline')}Scheduler"  # another may be named as what one is made of
     schedulers = [cls for cls in classes if cls.__module__.startswith("minidiff.schedulers")]
+    schedulers.sort(key=lambda cls: cls.__name__ != namesake)
     return schedulers[:1], [cls for cls in classes if cls.__module__.startswith("minidiff.models")]
 
 

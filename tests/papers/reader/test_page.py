@@ -203,6 +203,11 @@ def test_what_a_whole_thing_is_made_of():
             "GaussianFourierProjection.forward",
         ],
     }
+    assert [title for name in ("karras_ve", "score_sde_vp") for title in titles(name) if "scheduler" in title] == [
+        "The scheduler: KarrasVeScheduler",
+        "The scheduler: ScoreSdeVpScheduler",
+    ]
+    assert titles("stable_diffusion")["The loop"] == ["StableDiffusionPipeline.__call__", "guided", "decoded"]
     scheduler = titles(PNDMScheduler)[""]
     assert scheduler[:5] == [f"PNDMScheduler.{n}" for n in ("step", "runge_kutta", "multistep", "phi", "predict_x_0")]
     assert "DiscreteScheduler.predict" in scheduler and "PNDMScheduler.set_timesteps" not in scheduler
