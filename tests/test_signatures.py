@@ -5,6 +5,7 @@ import inspect
 import diffusers
 import pytest
 import torch
+from pictures import same_weights, tiny_unet
 
 import minidiff
 from minidiff.signatures import LOADING, SAVING, Off, leaving_out
@@ -127,8 +128,6 @@ def test_unknown_arguments_get_the_nearest_name():
 
 @pytest.fixture
 def saved(tmp_path):
-    from pictures import tiny_unet
-
     minidiff.DDPMPipeline(tiny_unet(), minidiff.DDPMScheduler(num_train_timesteps=20)).save_pretrained(tmp_path)
     return tmp_path
 
@@ -136,9 +135,10 @@ def saved(tmp_path):
 @pytest.mark.parametrize("key", LOADING)
 def test_loading_lets_pass_what_changes_nothing(saved, key):
     for value in LOADING[key].values:
-        minidiff.DDPMPipeline.from_pretrained(saved, **{key: value})
-        minidiff.UNet2DModel.from_pretrained(saved, subfolder="unet", **{key: value})
-        minidiff.DDPMScheduler.from_pretrained(saved, subfolder="scheduler", **{key: value})
+        pipe = minidiff.DDPMPipeline.from_pretrained(saved, **{key: value})
+        unet = minidiff.UNet2DModel.from_pretrained(saved, subfolder="unet", **{key: value})
+        scheduler = minidiff.DDPMScheduler.from_pretrained(saved, subfolder="scheduler", **{key: value})
+        assert same_weights(pipe.unet, unet) and pipe.scheduler.config == scheduler.config
 
 
 @pytest.mark.parametrize(
@@ -163,6 +163,7 @@ def test_saving_lets_pass_what_changes_nothing(saved, tmp_path, key):
     for k, value in enumerate(SAVING[key].values):
         for part in (pipe, pipe.unet, pipe.scheduler):
             part.save_pretrained(tmp_path / f"{key}-{k}", **{key: value})
+        assert same_weights(minidiff.DDPMPipeline.from_pretrained(tmp_path / f"{key}-{k}").unet, pipe.unet)
 
 
 def test_saving_refuses_pickles(saved, tmp_path):
