@@ -30,7 +30,16 @@ from minidiff.models.embeddings import (
 )
 from minidiff.models.resample import Downsample2D, Upsample2D
 from minidiff.models.resnet import ResnetBlock2D, group_norm
-from minidiff.models.unet_2d_blocks import DownBlock, MidBlock, SkipDownBlock, SkipUpBlock, UpBlock
+from minidiff.models.unet_2d_blocks import (
+    DownBlock,
+    MidBlock,
+    SkipDownBlock,
+    SkipUpBlock,
+    UpBlock,
+    check_skip,
+    is_skip,
+    norms_of_attentive_blocks,
+)
 from minidiff.outputs import Output
 
 # A block type is a name in the config: which attention follows its residual blocks. Those with "Skip" are NCSN++'s.
@@ -272,15 +281,6 @@ class UNet2DModel(Model):
         return self.conv_out(silu(self.conv_norm_out(h))) + drawn
 
 
-def norms_of_attentive_blocks(unet):
-    """Of AttnSkip blocks those GroupNorms whose number of groups diffusers counts otherwise."""
-    for block in [*unet.down_blocks, *unet.up_blocks]:
-        yield from (attention.group_norm for attention in block.attentions if isinstance(attention, Attention))
-    for block in unet.up_blocks:
-        if isinstance(block.attentions[0], Attention):
-            yield from (resnet.norm1 for resnet in block.resnets)
-
-
 def check_sample(sample, channels, halvings):
     if sample.ndim != 4 or sample.shape[1] != channels:
         raise ValueError(f"sample has the shape {tuple(sample.shape)}; allowed is (B, {channels}, H, W)")
@@ -314,21 +314,6 @@ def check_lists(config, down_blocks, up_blocks):
 def without_prefix(block_types):
     """Block names of the first release began with "UNetRes"."""
     return [str(name).removeprefix("UNetRes") for name in block_types]
-
-
-def is_skip(block_type):
-    return "Skip" in block_type
-
-
-def check_skip(down_block_types, up_block_types):
-    """Returns whether these are Skip blocks. Raises ValueError where some are and some are not."""
-    names = [*down_block_types, *up_block_types]
-    if len(set(map(is_skip, names))) > 1:
-        raise ValueError(
-            f"down_block_types and up_block_types are {', '.join(names)}; allowed are Skip blocks at all levels or at "
-            "none, since they hand the picture on to each other"
-        )
-    return is_skip(names[0])
 
 
 def check_blocks(down_block_types, up_block_types, block_out_channels, groups, head_channels):

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn.functional import silu
 
+from minidiff.models.attention import Attention
 from minidiff.models.resample import fir_downsample, fir_upsample
 from minidiff.models.resnet import group_norm
 
@@ -142,3 +143,27 @@ class SkipUpBlock(nn.Module):
             picture = fir_upsample(picture + self.skip_conv(silu(self.skip_norm(h))))
             h = self.resnet_up(h, temb)
         return h, picture
+
+
+def is_skip(block_type):
+    return "Skip" in block_type
+
+
+def check_skip(down_block_types, up_block_types):
+    """Returns whether these are Skip blocks. Raises ValueError where some are and some are not."""
+    names = [*down_block_types, *up_block_types]
+    if len(set(map(is_skip, names))) > 1:
+        raise ValueError(
+            f"down_block_types and up_block_types are {', '.join(names)}; allowed are Skip blocks at all levels or at "
+            "none, since they hand the picture on to each other"
+        )
+    return is_skip(names[0])
+
+
+def norms_of_attentive_blocks(unet):
+    """Of AttnSkip blocks those GroupNorms whose number of groups diffusers counts otherwise."""
+    for block in [*unet.down_blocks, *unet.up_blocks]:
+        yield from (attention.group_norm for attention in block.attentions if isinstance(attention, Attention))
+    for block in unet.up_blocks:
+        if isinstance(block.attentions[0], Attention):
+            yield from (resnet.norm1 for resnet in block.resnets)
