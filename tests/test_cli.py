@@ -258,7 +258,7 @@ def with_sound(monkeypatch):
     }
     unet = UNet1DModel(2000, 1000, 1, 1, block_out_channels=(4, 32), **blocks)
     pipe = DanceDiffusionPipeline(unet.eval(), IPNDMScheduler())
-    entry = Entry("DanceDiffusionPipeline", "", "sound", None, "", {"num_inference_steps": 2})
+    entry = Entry("DanceDiffusionPipeline", "", "sound", None, "", {"num_inference_steps": 2}, in_tour=4)
     monkeypatch.setitem(CATALOGUE, "dance_diffusion", entry)
     loaded = cli.load
     monkeypatch.setattr(cli, "load", lambda name, *rest: pipe if name == "dance_diffusion" else loaded(name, *rest))

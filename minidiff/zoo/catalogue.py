@@ -73,8 +73,7 @@ PIPELINES = {
         "pictures, DDPM in continuous time",
         None,
         "storybook-ddpm",
-        {"num_inference_steps": 100},
-        in_tour=8,
+        {"num_inference_steps": 200},
     ),
     "karras_ve": Entry(
         "KarrasVePipeline",

@@ -122,7 +122,7 @@ def test_names_of_the_first_releases(tmp_path):
     ours.save_pretrained(tmp_path)
     save_file(old_attention(ours.state_dict()), tmp_path / "diffusion_pytorch_model.safetensors")
     with torch.no_grad():
-        assert relative_difference(VQModel.from_pretrained(tmp_path)(randn()).sample, ours(randn()).sample) == 0
+        assert relative_difference(VQModel.from_pretrained(tmp_path)(randn()).sample, ours(randn()).sample) < 1e-5
 
 
 @pytest.mark.parametrize(
