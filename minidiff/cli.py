@@ -344,7 +344,7 @@ def tour(arguments):
             file = arguments.out.with_suffix(".wav")
             write_sounds(file, *sounds)
             heard = f", its sounds are {file}"
-    stack(sheets).save(arguments.out)
+    stack(sheets).save(arguments.out, optimize=True)  # a smaller file, where the format knows how
     for caption, remark, _ in sheets:
         print(f"{caption} ({remark})")
     print(f"The gallery is {arguments.out}{heard}. How it was drawn: minidiff lessons")

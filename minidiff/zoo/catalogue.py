@@ -74,6 +74,7 @@ PIPELINES = {
         None,
         "storybook-ddpm",
         {"num_inference_steps": 200},
+        in_tour=8,
     ),
     "karras_ve": Entry(
         "KarrasVePipeline",
