@@ -67,7 +67,7 @@ def normalized(x):
 
 
 class Recipe(TrainingRecipe):
-    name, seed, steps, batch_size = "storybook-clip", 0, 3_000, 96
+    name, seed, steps, batch_size = "storybook-clip", 0, 2_000, 96
     learning_rate, warmup, ema_decay = 1e-3, 200, 0.999
     drawings = 20_000
 

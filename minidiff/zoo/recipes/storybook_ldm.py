@@ -31,7 +31,7 @@ def latent_unet(in_channels):
 
 
 class Recipe(latents.DiffusionRecipe):
-    name, seed, steps, batch_size = "storybook-ldm", 0, 7_500, 32
+    name, seed, steps, batch_size = "storybook-ldm", 0, 3_000, 32
 
     def __init__(self):
         self.scheduler = DDIMScheduler(

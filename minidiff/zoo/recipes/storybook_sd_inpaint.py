@@ -21,7 +21,7 @@ from minidiff.zoo.recipes import latents, storybook_sd, words
 
 
 class Recipe(storybook_sd.Recipe):
-    name, steps, channels = "storybook-sd-inpaint", 4_500, 9
+    name, steps, channels = "storybook-sd-inpaint", 1_500, 9
     learning_rate = 1e-3
     pipeline = StableDiffusionInpaintPipeline
 

@@ -18,7 +18,7 @@ from minidiff.zoo.recipes.training import TrainingRecipe
 
 
 class Recipe(TrainingRecipe):
-    name, seed, steps, batch_size = "storybook-vq", 0, 8_000, 8
+    name, seed, steps, batch_size = "storybook-vq", 0, 3_500, 8
     learning_rate, warmup, ema_decay = 2e-3, 200, 0.999
     drawings = 20_000
 
