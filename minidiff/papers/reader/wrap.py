@@ -3,6 +3,7 @@
 from minidiff.papers.reader.source import Token
 
 SHORT = 40  # characters; brackets around no more are not broken, around other brackets half as many
+LONG = 48  # characters; a product of more is broken between its factors
 NOTHING = Token("", "")
 
 
@@ -26,7 +27,7 @@ def wrappable(tokens):
             last.append(token)
             if k not in whole and ends_piece(tokens, k):
                 pieces.append(([], ""))
-    return [piece for piece in pieces if piece[0]]
+    return [part for piece in pieces if piece[0] for part in in_factors(*piece)]
 
 
 def ends_piece(tokens, k):
@@ -42,6 +43,23 @@ def ends_piece(tokens, k):
     if token.text in ("*", "/") and (then.text != "(" or before.text == "*"):  # a product and a power stay whole
         return False
     return (token.kind == "operator" or token.text in ("and", "or")) and after.text.isspace()
+
+
+def in_factors(tokens, space):
+    """A piece as one, or where it is long, cut behind its operators outside brackets."""
+    if sum(len(token.text) for token in tokens) <= LONG:
+        return [(tokens, space)]
+    parts, depth = [([], "")], 0
+    for token in tokens:
+        last, _ = parts[-1]
+        operator = [token.text for token in last[-2:]]
+        if token.text.isspace() and not depth and operator[-1:] in (["*"], ["/"]) and operator != ["*", "*"]:
+            parts[-1:] = [(last, token.text), ([], "")]
+            continue
+        last.append(token)
+        if token.kind == "bracket":
+            depth += (token.text in "([{") - (token.text in ")]}")
+    return [*parts[:-1], (parts[-1][0], space)]
 
 
 def in_short_brackets(tokens):

@@ -115,6 +115,8 @@ def pieces(code):
         ("y = 2 * a - 3 * b", ["y =", "2 * a -", "3 * b"]),
         ("y = (a - b) * (c - d)", ["y =", "(a - b) *", "(c - d)"]),
         ("y = a**0.5 + b ** (2 - c)  # noqa: E1", ["y =", "a**0.5 +", "b ** (2 - c)"]),
+        (f"y = ({'a' * 32}) ** 0.5 * eps_theta", ["y =", f"({'a' * 32}) ** 0.5 *", "eps_theta"]),
+        (f"y = {'a' * 32}[b * c] / (d + e) - f", ["y =", f"{'a' * 32}[b * c] /", "(d + e) -", "f"]),
         ("f(alpha_bar_t, alpha_bar_prev, model_output)", ["f(", "alpha_bar_t,", "alpha_bar_prev,", "model_output)"]),
         ("f(x_t, t)", ["f(x_t, t)"]),
         ("x = f(a) if b and c else d", ["x =", "f(a)", "if b and", "c else d"]),
