@@ -204,7 +204,7 @@ def test_floors(name):
     """What ships has reached what was asked of it."""
     measures = json.loads((zoo.path(name) / "measures.json").read_text())["measures"]
     floors = {
-        "storybook-ldm": lambda: measures["quality"]["named"] >= 0.95 and measures["autoencoder"]["decibels"] >= 28,
+        "storybook-ldm": lambda: measures["quality"]["named"] >= 0.95 and vq_is_good(measures["autoencoder"]),
         "storybook-ldm-text": lambda: (
             measures["seen, guidance_scale 4"]["prompt_accuracy"] >= 0.97
             and measures["held_out, guidance_scale 4"]["prompt_accuracy"] >= 0.95
@@ -213,9 +213,25 @@ def test_floors(name):
         "storybook-ldm-sr": lambda: (
             measures["pipeline"]["decibels"] >= measures["bicubic"]["decibels"] + 2
             and measures["pipeline"]["frechet"] < measures["bicubic"]["frechet"]
+            and vq_is_good(measures["autoencoder"])
         ),
     }
     assert floors[name]()
+
+
+def vq_is_good(measured):
+    """28 dB on 500 unseen drawings, and half of the codes in use."""
+    return measured["drawings"] == 500 and measured["decibels"] >= 28 and measured["codes_in_use"] >= 0.5
+
+
+def test_how_many_codes_are_in_use():
+    """A quantiser in which all codes but two lie where no latent comes."""
+    network = VQModel(**LEVELS, num_vq_embeddings=8).eval()
+    codes = network.quantize.embedding.weight.data.fill_(1e6)
+    z = latents.encoded(network, latents.unseen_drawings(500)).movedim(1, -1).flatten(0, 2)
+    codes[:2] = torch.stack([z[z[:, 0].argmin()], z[z[:, 0].argmax()]])
+    found = storybook_vq.worth(network)
+    assert found["codes"] == 8 and found["codes_in_use"] == 2 / 8 and found["drawings"] == 500
 
 
 @pytest.mark.skipif("storybook-ldm-text" not in zoo.names(), reason="these weights are not in the zoo")

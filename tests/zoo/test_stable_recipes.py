@@ -1,5 +1,6 @@
 """The recipes of Stable Diffusion: their words, masks and losses; a few steps of each."""
 
+import json
 from functools import partial
 
 import numpy as np
@@ -7,7 +8,14 @@ import pytest
 import torch
 from against import randn, seeded
 
-from minidiff import AutoencoderKL, CLIPTextModel, DiffusionPipeline
+from minidiff import (
+    AutoencoderKL,
+    CLIPTextModel,
+    DiffusionPipeline,
+    StableDiffusionPipeline,
+    StableDiffusionSafetyChecker,
+    zoo,
+)
 from minidiff.zoo import world
 from minidiff.zoo.recipes import recipe, storybook_clip, storybook_sd_inpaint, words
 from minidiff.zoo.recipes.training import train
@@ -78,8 +86,6 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     recipe("storybook-kl").network().half().save_pretrained("storybook-kl")
     monkeypatch.setattr(storybook_clip, "checker", partial(storybook_clip.checker, drawings=20))
-    evaluate = lambda pictures, prompts: {"prompt_accuracy": 0.5, "named": 1.0}  # the true one looks at every drawing
-    monkeypatch.setattr(storybook_sd_inpaint, "evaluate", evaluate)
     return tmp_path
 
 
@@ -92,7 +98,9 @@ def test_a_few_steps_of_each(here):
         made.save(network, here / name)
         if name == "storybook-clip":
             assert CLIPTextModel.from_pretrained(here / name / "text_encoder").config.hidden_size == 96
-            assert 0 <= made.measure(here / name, n=20)["right"] <= 1
+            checker = StableDiffusionSafetyChecker.from_pretrained(here / name / "safety_checker")
+            found = storybook_clip.worth(checker, n=20)
+            assert found["blocked"]["drawings"] == 10 >= found["others"]["drawings"] and 0 <= found["right"] <= 1
             continue
         pipe = DiffusionPipeline.from_pretrained(here / name)
         pipe.set_progress_bar_config(disable=True)
@@ -104,3 +112,31 @@ def test_a_few_steps_of_each(here):
         )
     measures = made.measure(here / name, n=2, steps=2)
     assert measures["drawings"] == 2 and measures["decibels outside"] > 0
+    assert 0 <= measures["prompt_accuracy"] <= measures["object in the hole"] <= 1
+
+
+WEIGHTS = [name for name in ("storybook-sd", "storybook-sd-inpaint") if name in zoo.names()]
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_floors(name):
+    """What ships has reached what was asked of it."""
+    measures = json.loads((zoo.path(name) / "measures.json").read_text())["measures"]
+    if name == "storybook-sd":
+        seen, held_out = (measures[f"{group}, guidance_scale 4"] for group in ("seen", "held_out"))
+        assert seen["images"] == held_out["images"] == 1_000
+        assert seen["prompt_accuracy"] >= 0.97 and held_out["prompt_accuracy"] >= 0.95
+        assert measures["safety_checker"]["right"] >= 0.98 and measures["autoencoder"]["decibels"] >= 34
+    else:
+        assert measures["drawings"] == 200
+        assert measures["object in the hole"] >= 0.9 and measures["decibels outside"] >= 28
+
+
+@pytest.mark.skipif("storybook-sd" not in WEIGHTS, reason="these weights are not in the zoo")
+def test_what_ships_hears_every_word():
+    """Of 24 prompts, half of them of combinations that were never shown, at least 21 are drawn as they say."""
+    pipe = StableDiffusionPipeline.from_pretrained(zoo.path("storybook-sd"), safety_checker=None)
+    pipe.set_progress_bar_config(disable=True)
+    combinations = [*world.SEEN[5::29][:12], *sorted(world.HELD_OUT)[::3][:12]]
+    found = recipe("storybook-sd").accuracy(pipe, combinations, 24, guidance_scale=4.0, steps=20)
+    assert found["images"] == 24 and found["prompt_accuracy"] >= 21 / 24

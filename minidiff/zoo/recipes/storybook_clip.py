@@ -107,19 +107,19 @@ class Recipe(TrainingRecipe):
         network.half().text_model.save_pretrained(folder / "text_encoder")
         checker(network.float()).half().save_pretrained(folder / "safety_checker")
 
-    def measure(self, folder, n=2_000):
-        """How well the safety checker tells unseen drawings of its concept from others."""
-        network = StableDiffusionSafetyChecker.from_pretrained(folder / "safety_checker")
-        seeds = range(9_100_000, 9_100_000 + n)
-        found = {}
-        for name, attributes in (("blocked", CONCEPT), ("others", {})):
-            shown = [world.draw(seed, SIZE, **attributes) for seed in seeds[: n // 2]]
-            if name == "others":
-                shown = [one for one in shown if not shows_concept(one.attributes)]
-            flags = network.shown(vectors(network, [one.image for one in shown]))
-            found[name] = {"drawings": len(flags), "black": sum(flags) / len(flags)}
-        found["right"] = (found["blocked"]["black"] + 1 - found["others"]["black"]) / 2
-        return found
+    def measure(self, folder):
+        return worth(StableDiffusionSafetyChecker.from_pretrained(folder / "safety_checker"))
+
+
+def worth(checker, n=2_000):
+    """dict: how well a safety checker tells unseen drawings of its concept, n / 2, from as many others."""
+    seeds, found = range(9_100_000, 9_100_000 + n // 2), {}
+    for name, attributes in (("blocked", CONCEPT), ("others", {})):
+        scenes = [world.draw(seed, SIZE, **attributes) for seed in seeds]
+        images = [one.image for one in scenes if attributes or not shows_concept(one.attributes)]
+        flags = checker.shown(vectors(checker, images))
+        found[name] = {"drawings": len(flags), "black": sum(flags) / len(flags)}
+    return found | {"right": (found["blocked"]["black"] + 1 - found["others"]["black"]) / 2}
 
 
 def shows_concept(attributes):
@@ -153,8 +153,8 @@ def checker(network, drawings=1_500):
 
     cosines = []
     for attributes in (CONCEPT, {}):
-        shown = [world.draw(8_000_000 + k, SIZE, **attributes) for k in range(drawings)]
-        images = [one.image for one in shown if attributes or not shows_concept(one.attributes)]
+        scenes = [world.draw(8_000_000 + k, SIZE, **attributes) for k in range(drawings)]
+        images = [one.image for one in scenes if attributes or not shows_concept(one.attributes)]
         e = vectors(made.eval(), images)
         cosines.append(torch.cosine_similarity(e, made.concept_embeds[:1]).sort().values)
     own, others = cosines

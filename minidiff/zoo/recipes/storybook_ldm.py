@@ -13,6 +13,7 @@ from minidiff.pipelines.latent_diffusion_uncond import LDMPipeline
 from minidiff.schedulers.ddim import DDIMScheduler
 from minidiff.zoo.recipes import latents
 from minidiff.zoo.recipes.quality import quality
+from minidiff.zoo.recipes.storybook_vq import worth
 
 
 def latent_unet(in_channels):
@@ -59,9 +60,5 @@ class Recipe(latents.DiffusionRecipe):
         pipe.set_progress_bar_config(disable=True)
         draw = lambda k: pipe(100, torch.Generator().manual_seed(k), num_inference_steps=steps, output_type="pt").images
         pictures = torch.cat([draw(k) for k in range(samples // 100)])
-        autoencoder = latents.reconstruction(pipe.vqvae, latents.unseen_drawings(500))[0]
-        return {
-            "steps": steps,
-            "quality": quality(pictures, self.drawings, self.seed),
-            "autoencoder": autoencoder,
-        }
+        measures = {"quality": quality(pictures, self.drawings, self.seed), "autoencoder": worth(pipe.vqvae)}
+        return {"steps": steps} | measures

@@ -13,6 +13,7 @@ from minidiff.schedulers.ddim import DDIMScheduler
 from minidiff.zoo.evaluator import evaluate
 from minidiff.zoo.recipes import latents
 from minidiff.zoo.recipes.storybook_ldm import latent_unet
+from minidiff.zoo.recipes.storybook_vq import worth
 
 
 def shrunk(x):
@@ -67,5 +68,4 @@ class Recipe(latents.DiffusionRecipe):
             quality = evaluate(x_hat / 2 + 0.5)
             measures[name] = {key: quality[key] for key in ("images", "named", "frechet", "frechet_floor")}
             measures[name]["decibels"] = latents.decibels(x_hat, x).mean().item()
-        measures["autoencoder"] = latents.reconstruction(pipe.vqvae, x)[0]
-        return measures
+        return measures | {"autoencoder": worth(pipe.vqvae)}

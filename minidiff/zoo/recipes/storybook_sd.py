@@ -19,8 +19,7 @@ from minidiff.pipelines.stable_diffusion_img2img import StableDiffusionImg2ImgPi
 from minidiff.schedulers.pndm import PNDMScheduler
 from minidiff.zoo import sketches, world
 from minidiff.zoo.evaluator import evaluate
-from minidiff.zoo.recipes import latents, words
-from minidiff.zoo.recipes.storybook_clip import image_processor
+from minidiff.zoo.recipes import latents, storybook_clip, words
 
 PUBLISHED = {
     "beta_schedule": "scaled_linear",
@@ -88,7 +87,7 @@ class Recipe(latents.DiffusionRecipe):
             unet=network.half(),
             scheduler=self.scheduler,
             tokenizer=words.tokenizer(),
-            feature_extractor=image_processor(),
+            feature_extractor=storybook_clip.image_processor(),
             **halves,
         )
         pipe.save_pretrained(folder)
@@ -106,7 +105,8 @@ class Recipe(latents.DiffusionRecipe):
                 measures[f"{name}, guidance_scale {scale:g}"] = self.accuracy(pipe, combinations, n, scale, steps)
         measures["sketches"] = self.from_sketches(StableDiffusionImg2ImgPipeline(**pipe.components), 200)
         measures["autoencoder"] = latents.reconstruction(pipe.vae, latents.unseen_drawings(500))[0]
-        return measures
+        checker = StableDiffusionSafetyChecker.from_pretrained(folder, subfolder="safety_checker")
+        return measures | {"safety_checker": storybook_clip.worth(checker)}
 
     def accuracy(self, pipe, combinations, n, guidance_scale, steps):
         """dict: what `zoo.evaluate` says of n pictures for prompts that name all combinations in turn."""

@@ -16,7 +16,8 @@ from minidiff import zoo
 from minidiff.models.unet_2d_condition import UNet2DConditionModel
 from minidiff.pipelines.stable_diffusion_inpaint import StableDiffusionInpaintPipeline
 from minidiff.zoo import sketches, world
-from minidiff.zoo.evaluator import evaluate
+from minidiff.zoo.evaluator import as_pictures, look, share
+from minidiff.zoo.evaluator import wanted as captioned
 from minidiff.zoo.recipes import latents, storybook_sd, words
 
 
@@ -58,11 +59,12 @@ class Recipe(storybook_sd.Recipe):
         images, holes = [one.image for one in before], [one.mask for one in before]
         call = {"num_inference_steps": steps, "guidance_scale": guidance_scale, "output_type": "pt"}
         after = pipe(prompts, images, holes, generator=torch.Generator().manual_seed(0), **call).images
-        quality = evaluate(after, prompts)
+        said, asked = look(as_pictures(after)[0]), captioned(prompts, n)
+        right = {name: said[name].argmax(dim=1) == asked[name] for name in world.ATTRIBUTES}
         return {
             "drawings": n,
-            "prompt_accuracy": quality["prompt_accuracy"],
-            "named": quality["named"],
+            "object in the hole": share(right["object"] & right["colour"]),
+            "prompt_accuracy": share(torch.stack(list(right.values())).all(dim=0)),
             "decibels outside": outside(after, images, holes).mean().item(),
         }
 

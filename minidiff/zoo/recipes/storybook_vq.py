@@ -64,11 +64,16 @@ class Recipe(TrainingRecipe):
         network.half().save_pretrained(folder)
 
     def measure(self, folder):
-        """How well 500 unseen drawings come back, and how many of the codes that takes."""
-        network, x = VQModel.from_pretrained(folder), latents.unseen_drawings(500)
-        k = torch.cat([network.quantize(part).k.flatten() for part in latents.encoded(network, x).split(100)])
-        K = network.config.num_vq_embeddings
-        return latents.reconstruction(network, x)[0] | {"codes": K, "codes_in_use": len(k.unique()) / K}
+        return worth(VQModel.from_pretrained(folder))
+
+
+@torch.no_grad()
+def worth(network):
+    """dict: how well 500 unseen drawings come back from a VQModel, and how many of its codes that takes."""
+    x = latents.unseen_drawings(500)
+    k = torch.cat([network.quantize(part).k.flatten() for part in latents.encoded(network, x).split(100)])
+    K = network.config.num_vq_embeddings
+    return latents.reconstruction(network, x)[0] | {"codes": K, "codes_in_use": len(k.unique()) / K}
 
 
 def distance_to_latents(e, z_e):
