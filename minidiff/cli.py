@@ -336,8 +336,8 @@ def tour(arguments):
         pictures, sounds, passed, call = draw(name, None, device, arguments.seed, entry.in_tour, entry.call)
         many = f"{len(pictures)} {'sounds' if sounds else 'pictures'}"
         steps = f"{entry.call['num_inference_steps']} steps, {many}, {passed:.1f} s"
-        if "mask_image" in call:  # before, mask, after, a row each
-            pictures = [*call["image"][:8], *call["mask_image"][:8], *pictures[:8]]
+        for given in (call[name] for name in ("mask_image", "image") if name in call):
+            pictures = [*as_images(given), *pictures]  # before, mask, after, a row each
         laid_out = sheet(pictures, columns=4, size=pictures[0].width) if sounds else sheet(pictures)
         sheets.append((f"{name.upper()}: {entry.task}", steps, laid_out))
         if sounds:
@@ -348,6 +348,13 @@ def tour(arguments):
     for caption, remark, _ in sheets:
         print(f"{caption} ({remark})")
     print(f"The gallery is {arguments.out}{heard}. How it was drawn: minidiff lessons")
+
+
+def as_images(given):
+    """PIL images: those in a list, or those of a tensor (B, 3, h, w) in [-1, 1]."""
+    from minidiff.pipelines.base import pil_images
+
+    return given if isinstance(given, list) else pil_images((given / 2 + 0.5).permute(0, 2, 3, 1).numpy())
 
 
 def generate(arguments):

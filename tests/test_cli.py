@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 import stable_pipelines
+import torch
 from latent_pipelines import both_pipelines, tiny_tokenizer
 from nbformat.sign import NotebookNotary
 from PIL import Image
@@ -308,7 +309,23 @@ def test_the_tour_shows_every_pipeline(tmp_path, monkeypatch, capsys):
     assert main(["tour", "--device", "cpu"]) == 0
     printed = capsys.readouterr().out
     assert all(f"{name.upper()}: " in printed for name in CATALOGUE)
-    assert Image.open("minidiff-tour.png").height > 200 * len(CATALOGUE)
+    assert Image.open("minidiff-tour.png").height > 140 * len(CATALOGUE)
+
+
+def test_the_tour_shows_what_a_picture_was_made_from(tmp_path, monkeypatch):
+    """Above it: small drawings as a tensor, drawings and masks as images."""
+    flat, shown = lambda colour: [Image.new("RGB", (8, 8), colour)] * 8, []
+    calls = {
+        "ddpm": {"image": torch.ones(8, 3, 4, 4)},
+        "ddim": {"image": flat("red"), "mask_image": flat("blue")},
+    }
+    for name in set(CATALOGUE) - set(calls):
+        monkeypatch.delitem(CATALOGUE, name)
+    monkeypatch.setattr(cli, "draw", lambda name, *rest: (flat("black"), None, 1.0, calls[name]))
+    monkeypatch.setattr("minidiff.zoo.gallery.stack", lambda sheets: shown.extend(sheets) or sheets[0][2])
+    assert main(["tour", "--device", "cpu", "--out", str(tmp_path / "tour.png")]) == 0
+    rows = [[sheet.getpixel((60, y)) for y in range(60, sheet.height, 102)] for _, _, sheet in shown]
+    assert rows == [[(255, 255, 255), (0, 0, 0)], [(255, 0, 0), (0, 0, 255), (0, 0, 0)]]
 
 
 def test_lessons_are_copied_but_never_over_a_changed_one(tmp_path, capsys):

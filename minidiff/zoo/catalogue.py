@@ -15,7 +15,7 @@ class Entry(NamedTuple):
         weights: the weights in the zoo that it runs with.
         call: arguments of its call in the tour, and the defaults of `minidiff generate`; of several prompts each
             picture gets one, in turn.
-        in_tour: how many pictures the tour draws; fewer where a walk is long.
+        in_tour: how many pictures the tour draws.
     """
 
     pipeline: str
@@ -24,7 +24,7 @@ class Entry(NamedTuple):
     lesson: str | None
     weights: str
     call: dict
-    in_tour: int = 16
+    in_tour: int = 8
 
     @property
     def draws_sound(self):
@@ -65,7 +65,6 @@ PIPELINES = {
         None,
         "storybook-ncsnpp",
         {"num_inference_steps": 100},
-        in_tour=8,
     ),
     "score_sde_vp": Entry(
         "ScoreSdeVpPipeline",
@@ -74,7 +73,6 @@ PIPELINES = {
         None,
         "storybook-ddpm",
         {"num_inference_steps": 200},
-        in_tour=8,
     ),
     "karras_ve": Entry(
         "KarrasVePipeline",
