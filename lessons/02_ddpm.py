@@ -27,9 +27,10 @@ import torch
 
 import minidiff
 from minidiff import DDPMPipeline, DDPMScheduler, widgets, zoo
+from minidiff.course import claims, official, statistics
+from minidiff.course.claims import sampling
+from minidiff.course.claims.ddpm import coarse_to_fine
 from minidiff.course.exercises import ddpm as exercises
-from minidiff.zoo import official
-from minidiff.zoo.recipes import claims
 
 torch.set_grad_enabled(False)  # nothing is trained here
 device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -144,7 +145,7 @@ print(f"by (7):         mean {mu:.3f}, standard deviation {beta_tilde_t**0.5:.3f
 pipe = DDPMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
 pipe.set_progress_bar_config(disable=True)
 
-x_0 = claims.drawings(64, size=32, seed=1).to(device)  # (64, 3, 32, 32), none of them was trained on
+x_0 = sampling.drawings(64, size=32, seed=1).to(device)  # (64, 3, 32, 32), none of them was trained on
 eps = noise(1, *x_0.shape).to(device)
 losses, guesses = {}, []
 for t in (0, 20, 100, 300, 600, 999):
@@ -154,7 +155,7 @@ for t in (0, 20, 100, 300, 600, 999):
     x_0_hat = pipe.scheduler.predict(eps_theta, x_t, pipe.scheduler.alpha_bar[t])[0]
     guesses += [x_t[0], x_0_hat[0]]
     print(f"t = {t:3}: loss {losses[t]:.4f}, noise in the picture {(1 - pipe.scheduler.alpha_bar[t]) ** 0.5:.3f}")
-widgets.sheet(claims.images((torch.stack(guesses[::2] + guesses[1::2]) / 2 + 0.5).clamp(0, 1)), columns=6, size=64)
+widgets.sheet(sampling.images((torch.stack(guesses[::2] + guesses[1::2]) / 2 + 0.5).clamp(0, 1)), columns=6, size=64)
 
 # %% tags=["nbval-check-output"]
 values = list(losses.values())
@@ -214,10 +215,10 @@ widgets.scrub(walk, frames=16)
 # on: a network that copies would be nearer.
 
 # %%
-quality = claims.measured(what="quality")
-print(claims.quality_table(quality))
-few = claims.measured()["ddim_against_ddpm"]
-print(claims.table(few | {"rows": [row for row in few["rows"] if (row["sampler"], row["steps"]) == ("DDPM", 100)]}))
+quality = zoo.measures("storybook-ddpm")
+print(statistics.quality_table(quality))
+few = claims.measured("ddim")["ddim_against_ddpm"]
+print(statistics.table(few | {"rows": [row for row in few["rows"] if (row["sampler"], row["steps"]) == ("DDPM", 100)]}))
 print(f"\nnearest training drawing {quality['nearest']:.3f}, that of unseen drawings {quality['nearest_floor']:.3f}")
 for attribute, ratio in quality["evenness"].items():
     print(f"{attribute:9} drawn {ratio['least']:.2f} to {ratio['most']:.2f} times as often as in the drawings")
@@ -250,10 +251,10 @@ print("at least two of three show something, live:", "yes" if live["named"] >= 2
 # would you decide?**
 
 # %%
-large = claims.measured()["coarse_to_fine"]
-print(claims.table(large))
-live, _ = claims.coarse_to_fine(pipe, samples=24, steps=25)
-print("\nlive:", claims.table(live))
+large = claims.measured("ddpm")["coarse_to_fine"]
+print(statistics.table(large))
+live, _ = coarse_to_fine(pipe, samples=24, steps=25)
+print("\nlive:", statistics.table(live))
 
 # %%
 figure, axes = plt.subplots(figsize=(6.4, 1.8), layout="constrained")
@@ -275,7 +276,7 @@ print("the time of day is decided before the object, large:", comparison["decide
 
 # %%
 rows = [row for row in few["rows"] if row["sampler"].startswith("DDPM")]
-print(claims.table(few | {"rows": rows}))
+print(statistics.table(few | {"rows": rows}))
 
 # %% tags=["nbval-check-output"]
 by_steps = {(row["sampler"], row["steps"]): row for row in rows}

@@ -28,9 +28,10 @@ import torch
 
 import minidiff
 from minidiff import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, widgets, zoo
+from minidiff.course import claims, official, statistics
+from minidiff.course.claims import sampling
+from minidiff.course.claims.ddim import ddim_against_ddpm, encoding, interpolation, slerp
 from minidiff.course.exercises import ddim as exercises
-from minidiff.zoo import official
-from minidiff.zoo.recipes import claims
 
 torch.set_grad_enabled(False)  # nothing is trained here
 device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -229,16 +230,16 @@ for name, some in (("DDIM", pipe), ("DDPM", ddpm)):
 # variance that its authors allow, $\sigma_t^2 = \beta_t$. *Same object* is for later.
 
 # %%
-measured = claims.measured()
-print(claims.table(measured["ddim_against_ddpm"]))
+measured = claims.measured("ddim")
+print(statistics.table(measured["ddim_against_ddpm"]))
 
 # %% [markdown]
 # Now live, but small. Every sampler gets the same 12 noises.
 
 # %%
 steps = (10, 20, 50)
-live, pictures = claims.ddim_against_ddpm(pipe, samples=12, steps=steps, large=())
-print(claims.table(live))
+live, pictures = ddim_against_ddpm(pipe, samples=12, steps=steps, large=())
+print(statistics.table(live))
 
 # %% [markdown]
 # Look before you trust a table. The slider is the number of steps; the two sheets have the same noises. The numbers and
@@ -247,7 +248,7 @@ print(claims.table(live))
 # %%
 frechet = {(row["sampler"], row["steps"]): row["frechet"]["value"] for row in measured["ddim_against_ddpm"]["rows"]}
 widgets.steps_and_quality(
-    {name: [widgets.sheet(claims.images(pictures[name, N][:12]), columns=6, size=32) for N in steps]
+    {name: [widgets.sheet(sampling.images(pictures[name, N][:12]), columns=6, size=32) for N in steps]
      for name in ("DDIM", "DDPM")},
     {name: [frechet[name, N] for N in steps] for name in ("DDIM", "DDPM")},
     steps,
@@ -256,7 +257,7 @@ widgets.steps_and_quality(
 
 # %% tags=["nbval-check-output"]
 for measure in ("named", "frechet"):
-    print(f"large, by {measure}: ", claims.verdicts(measured["ddim_against_ddpm"], measure))
+    print(f"large, by {measure}: ", statistics.verdicts(measured["ddim_against_ddpm"], measure))
 
 # %% [markdown]
 # Read the intervals before the numbers. With 12 pictures the share is known to some twenty points, and where all 12
@@ -299,7 +300,7 @@ print("DDIM's noise decides more:", "yes" if same["DDIM", 20]["low"] > same["DDP
 # %% tags=["nbval-check-output"]
 x_a, x_b = noise(21), noise(30)
 u = torch.linspace(0, 1, 9).reshape(-1, 1, 1, 1)
-circle = claims.slerp(x_a.expand(9, -1, -1, -1), x_b.expand(9, -1, -1, -1), u)
+circle = slerp(x_a.expand(9, -1, -1, -1), x_b.expand(9, -1, -1, -1), u)
 chord = (1 - u) * x_a + u * x_b
 print(f"sqrt(d) = {x_a.numel() ** 0.5:.1f}")
 for name, path in (("great circle", circle), ("chord", chord)):
@@ -315,13 +316,13 @@ widgets.sheet(drawn[0] + drawn[1], columns=9, size=64)
 # beyond doubt, for as many pairs as there are pictures in a row.
 
 # %%
-print(claims.table(measured["interpolation"]))
-live, _ = claims.interpolation(pipe, samples=12)
-print(claims.table(live))
+print(statistics.table(measured["interpolation"]))
+live, _ = interpolation(pipe, samples=12)
+print(statistics.table(live))
 
 # %% tags=["nbval-check-output"]
 for measure in ("named", "frechet"):
-    (verdict,) = claims.verdicts(measured["interpolation"], measure).values()
+    (verdict,) = statistics.verdicts(measured["interpolation"], measure).values()
     print(f"the great circle is better than the chord, by {measure}: {verdict}")
 
 # %% [markdown]
@@ -341,11 +342,11 @@ for measure in ("named", "frechet"):
 # share of drawings that come back with less than 20 dB, which means as another drawing.
 
 # %%
-print(claims.table(measured["encoding"]))
-live, coded = claims.encoding(pipe, samples=6, steps=(10, 100))
-print(claims.table(live))
+print(statistics.table(measured["encoding"]))
+live, coded = encoding(pipe, samples=6, steps=(10, 100))
+print(statistics.table(live))
 row = [*coded["drawings"], *coded[10], *coded[100]]
-widgets.sheet(claims.images(torch.stack(row)), columns=6, size=96)
+widgets.sheet(sampling.images(torch.stack(row)), columns=6, size=96)
 
 # %% [markdown]
 # Above the drawings, in the middle what comes back with 10 steps, below with 100. The way there, for one drawing:

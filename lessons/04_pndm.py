@@ -29,10 +29,11 @@ import torch
 
 import minidiff
 from minidiff import DDIMScheduler, PNDMPipeline, PNDMScheduler, widgets, zoo
+from minidiff.course import claims, official, statistics
+from minidiff.course.claims import sampling
+from minidiff.course.claims.pndm import pndm_against_ddim
 from minidiff.course.exercises import pndm as exercises
-from minidiff.zoo import official
-from minidiff.zoo.mixture import Mixture, orders
-from minidiff.zoo.recipes import claims
+from minidiff.course.mixture import Mixture, orders
 
 torch.set_grad_enabled(False)  # nothing is trained here
 device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -249,7 +250,7 @@ widgets.sheet(images, columns=8, size=96)
 # slider back to the calls where the history grows. Then the transport.
 
 # %%
-plms = claims.sampler("PLMS", pipe)
+plms = sampling.sampler("PLMS", pipe)
 plms.set_progress_bar_config(disable=True)
 minidiff.read(PNDMScheduler.multistep, run=lambda: plms(latents=x_T[:1], num_inference_steps=20), step=14)
 
@@ -265,9 +266,9 @@ minidiff.read(PNDMScheduler.phi, run=lambda: plms(latents=x_T[:1], num_inference
 # %%
 walks = {}
 for name, steps in (("DDIM, trailing", 10), ("PLMS, trailing", 9), ("F-PNDM, trailing", 50)):
-    walker = claims.sampler(name, pipe)
+    walker = sampling.sampler(name, pipe)
     walker.set_progress_bar_config(disable=True)
-    walks[f"{name.partition(',')[0]}, {claims.calls_of(name, steps)} calls"] = widgets.record(
+    walks[f"{name.partition(',')[0]}, {sampling.calls_of(name, steps)} calls"] = widgets.record(
         walker, latents=x_T[2:3], num_inference_steps=steps
     )
 widgets.scrub(*walks.values(), labels=list(walks))
@@ -283,14 +284,14 @@ widgets.scrub(*walks.values(), labels=list(walks))
 
 # %%
 names = ("DDIM, trailing", "PLMS, trailing", "F-PNDM, trailing")
-ends = claims.draw(claims.sampler("F-PNDM, trailing", pipe), x_T, 100)
+ends = sampling.draw(sampling.sampler("F-PNDM, trailing", pipe), x_T, 100)
 far = {}
 for calls in (10, 13, 20, 40):
     for name in names:
-        steps = calls - claims.calls_of(name, 0)
+        steps = calls - sampling.calls_of(name, 0)
         if steps >= 4:  # F-PNDM has three Runge-Kutta steps and needs one more
-            drawn = claims.draw(claims.sampler(name, pipe), x_T, steps)
-            far[name, calls] = 255 * claims.squares(drawn, ends).sqrt().median().item()
+            drawn = sampling.draw(sampling.sampler(name, pipe), x_T, steps)
+            far[name, calls] = 255 * sampling.squares(drawn, ends).sqrt().median().item()
 
 figure, axes = plt.subplots(figsize=(6.4, 2.6), layout="constrained")
 for name in names:
@@ -324,15 +325,15 @@ for calls in (20, 40):
 # *trailing*, as above. *Named* and *Fréchet* are those of lesson 3; *distance* is that of the plot.
 
 # %%
-large = claims.measured()["pndm_against_ddim"]
-print(claims.table(large))
-live, _ = claims.pndm_against_ddim(pipe, samples=6)
-print(claims.table(live))
+large = claims.measured("pndm")["pndm_against_ddim"]
+print(statistics.table(large))
+live, _ = pndm_against_ddim(pipe, samples=6)
+print(statistics.table(live))
 
 # %% tags=["nbval-check-output"]
 for measure in ("named", "frechet", "distance"):
     print(f"large, by {measure}:")
-    for claim, verdict in claims.verdicts(large, measure).items():
+    for claim, verdict in statistics.verdicts(large, measure).items():
         print(f"    {claim}: {verdict}")
 
 # %% [markdown]

@@ -6,7 +6,7 @@ import diffusers
 import torch
 
 import minidiff
-from minidiff.zoo.mixture import Mixture, walk
+from minidiff.course.mixture import Mixture, walk
 
 SHAPE = (2, 3, 8, 8)
 

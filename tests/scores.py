@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from minidiff.course.mixture import Mixture
 from minidiff.models.unet_2d import UNet2DOutput
 from minidiff.schedulers.sde import VPSDE
-from minidiff.zoo.mixture import Mixture
 
 
 def golden(name):

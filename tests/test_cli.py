@@ -427,19 +427,16 @@ def test_a_gated_repository_gets_one_line(monkeypatch, capsys):
 
 def test_train_writes_measured_weights_into_a_folder_of_their_name(tmp_path, monkeypatch, capsys):
     from minidiff import DDIMPipeline, UNet2DModel
-    from minidiff.zoo.recipes import claims
     from minidiff.zoo.recipes.storybook_ddpm import Recipe
 
-    quality = Recipe.quality
+    measure = Recipe.measure
     sizes = {"sample_size": 32, "block_out_channels": (4, 8), "norm_num_groups": 2, "layers_per_block": 1}
     blocks = {"down_block_types": ("DownBlock2D",) * 2, "up_block_types": ("UpBlock2D",) * 2}
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Recipe, "drawings", 60)
     monkeypatch.setattr(Recipe, "steps", 2)
     monkeypatch.setattr(Recipe, "network", lambda self: UNet2DModel(**sizes, **blocks))
-    monkeypatch.setattr(Recipe, "quality", lambda self, folder: quality(self, folder, samples=100, steps=2))
-    result = {"samples": 2, "rows": [{"steps": 10, "psnr": {"value": 20.0, "low": 19.0, "high": 21.0}}]}
-    monkeypatch.setattr(claims, "measure", lambda folder: {"encoding": result, "minutes": 0.1})
+    monkeypatch.setattr(Recipe, "measure", lambda self, folder: measure(self, folder, samples=100, steps=2))
 
     assert main(["train", "storybook-ddpm", "--steps", "1", "--out", "tried", "--device", "cpu"]) == 0
     assert capsys.readouterr().out == "The weights are in tried, not measured after fewer than 2 steps.\n"
@@ -452,10 +449,13 @@ def test_train_writes_measured_weights_into_a_folder_of_their_name(tmp_path, mon
     folder = tmp_path / "storybook-ddpm"
     assert DDIMPipeline.from_pretrained(folder).unet.config.block_out_channels == (4, 8)
     measures = json.loads((folder / "measures.json").read_text())
-    found = measures["measures"]["quality"]
+    found = measures["measures"]
     assert measures["run"]["steps"] == 2 and found["images"] == 100 and found["named"] == found["intervals"]["named"][0]
     assert found["intervals"]["frechet"][0] == pytest.approx(found["frechet"], abs=1e-5)
-    assert "PSNR 20.0 [19.0, 21.0] dB" in (folder / "README.md").read_text()
+    low, high = found["intervals"]["named"][1:]
+    assert (
+        f"| intervals: named | {found['named']:.4g} ({low:.4g} to {high:.4g}) |" in (folder / "README.md").read_text()
+    )
 
 
 STABLE = ("stable_diffusion", "stable_diffusion_img2img", "stable_diffusion_inpaint")

@@ -32,6 +32,11 @@ def test_the_wheel_carries_weights_and_lessons(wheel):
     assert lessons and lessons <= wheel
 
 
+def test_the_wheel_carries_what_was_measured(wheel):
+    measured = {str(file.relative_to(ROOT)) for file in (ROOT / "minidiff/course/claims/measured").iterdir()}
+    assert measured and measured <= wheel
+
+
 def test_the_wheel_carries_what_the_page_is_made_of(wheel):
     assert {"minidiff/papers/reader/reader.css", "minidiff/papers/reader/reader.js"} <= wheel
 

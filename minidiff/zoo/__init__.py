@@ -7,12 +7,13 @@ zoo.evaluate(images, prompts)                              # what generated pict
 """
 
 import importlib
+import json
 from pathlib import Path
 
 WEIGHTS = Path(__file__).parent / "weights"
 _MODULES = ("world", "sounds", "evaluator", "recipes")
 
-__all__ = ["evaluate", "names", "path", *_MODULES]
+__all__ = ["evaluate", "measures", "names", "path", *_MODULES]
 
 
 def names():
@@ -30,6 +31,11 @@ def path(name):
     if name not in names():
         raise ValueError(f"name is {name!r}; the zoo has {', '.join(names())}")
     return WEIGHTS / name
+
+
+def measures(name):
+    """dict: what the trained weights called `name` are worth, as their recipe measured them. ValueError as `path`."""
+    return json.loads((path(name) / "measures.json").read_text(encoding="utf-8"))["measures"]
 
 
 def __getattr__(name):

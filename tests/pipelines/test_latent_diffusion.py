@@ -24,8 +24,8 @@ from latent_pipelines import (
 
 import minidiff
 from minidiff import DDIMScheduler, DiffusionPipeline, LDMTextToImagePipeline
+from minidiff.course.mixture import Mixture
 from minidiff.models.unet_2d_condition import UNet2DConditionOutput
-from minidiff.zoo.mixture import Mixture
 
 NAME = "LDMTextToImagePipeline"
 PROMPTS = ["a yellow cat in the snow", "boats"]

@@ -19,7 +19,7 @@ from latent_pipelines import (
 
 import minidiff
 from minidiff import DDIMScheduler, DiffusionPipeline, LDMPipeline
-from minidiff.zoo.mixture import Mixture, final_std
+from minidiff.course.mixture import Mixture, final_std
 
 NAME = "LDMPipeline"
 

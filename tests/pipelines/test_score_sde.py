@@ -25,7 +25,7 @@ from minidiff import (
     UNet2DModel,
     zoo,
 )
-from minidiff.zoo.mixture import Mixture
+from minidiff.course.mixture import Mixture
 
 SCORE = {
     "sample_size": 8,

@@ -7,7 +7,7 @@ from against import assert_close, both, gaussian_network, randn, std
 
 import minidiff
 from minidiff import DDIMScheduler, DDPMScheduler, PNDMScheduler
-from minidiff.zoo.mixture import double_precision, walk
+from minidiff.course.mixture import double_precision, walk
 
 NAMES = ("DDPMScheduler", "DDIMScheduler", "PNDMScheduler")
 SPACINGS = ("leading", "linspace", "trailing")

@@ -12,7 +12,7 @@ from minidiff import (
     LMSDiscreteScheduler,
     PNDMScheduler,
 )
-from minidiff.zoo.mixture import Mixture, orders
+from minidiff.course.mixture import Mixture, orders
 
 MIXTURE = Mixture([[-1.0, 0.3], [0.5, -0.8], [0.9, 0.7]], [0.2, 0.3, 0.25], [0.5, 0.3, 0.2])
 SAMPLERS = {

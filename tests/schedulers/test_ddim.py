@@ -8,7 +8,7 @@ import torch
 from against import assert_close, both, generators, picture_network, randn, seeded, std
 
 from minidiff import DDIMScheduler
-from minidiff.zoo.mixture import final_std, walk
+from minidiff.course.mixture import final_std, walk
 
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 SPACINGS = ("leading", "linspace", "trailing")

@@ -5,7 +5,7 @@ import torch
 from against import assert_close, both, generators, picture_network, randn, seeded
 
 from minidiff import DDPMScheduler
-from minidiff.zoo.mixture import Mixture, double_precision, final_std, walk
+from minidiff.course.mixture import Mixture, double_precision, final_std, walk
 
 
 def check_steps(ours, theirs, count, kind="one"):

@@ -11,8 +11,8 @@ import torch
 from against import relative_difference
 
 from minidiff import DDIMScheduler, DDPMScheduler, IPNDMScheduler, LMSDiscreteScheduler, PNDMScheduler
+from minidiff.course.mixture import Mixture
 from minidiff.schedulers import ddpm
-from minidiff.zoo.mixture import Mixture
 
 FOLDER = Path(__file__).parent.parent / "goldens"
 COMPVIS = {

@@ -7,7 +7,7 @@ from diffusers.schedulers.deprecated import KarrasVeScheduler as Theirs
 from scores import gaussian, ve_score
 
 from minidiff import KarrasVeScheduler
-from minidiff.zoo.mixture import Mixture
+from minidiff.course.mixture import Mixture
 
 MIXTURE = Mixture([[-1.0, 0.3], [0.5, -0.8], [0.9, 0.7]], [0.2, 0.3, 0.25], [0.5, 0.3, 0.2])
 

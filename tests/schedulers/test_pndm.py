@@ -7,7 +7,7 @@ import torch
 from against import assert_close, both, error_from_the_middle, picture_network, randn, relative_difference, std
 
 from minidiff import PNDMScheduler
-from minidiff.zoo.mixture import walk
+from minidiff.course.mixture import walk
 
 SPACINGS = ("leading", "linspace", "trailing")
 FORMS = (True, False)  # skip_prk_steps: PLMS, and with Runge-Kutta steps

@@ -7,8 +7,8 @@ from against import assert_close
 from scores import golden, ve_score, vp_score
 
 from minidiff import KarrasVeScheduler, ScoreSdeVeScheduler, ScoreSdeVpScheduler
+from minidiff.course.mixture import Mixture
 from minidiff.schedulers import karras_ve, score_sde_ve, score_sde_vp, sde
-from minidiff.zoo.mixture import Mixture
 
 
 class Recorded:

@@ -14,7 +14,7 @@ from minidiff import (
     EulerDiscreteScheduler,
     LMSDiscreteScheduler,
 )
-from minidiff.zoo.mixture import double_precision, walk
+from minidiff.course.mixture import double_precision, walk
 
 NAMES = (
     "LMSDiscreteScheduler",

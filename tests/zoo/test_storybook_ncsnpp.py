@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from scores import ve_score
 
 from minidiff import KarrasVePipeline, ScoreSdeVePipeline, UNet2DModel, zoo
+from minidiff.course.mixture import Mixture
 from minidiff.zoo import evaluator, world
-from minidiff.zoo.mixture import Mixture
 from minidiff.zoo.recipes import recipe
 from minidiff.zoo.recipes.muon import Muon
 from minidiff.zoo.recipes.quality import quality

@@ -37,13 +37,11 @@ def test_storybook_ddpm_is_what_its_recipe_makes():
         chosen.steps,
         chosen.batch_size,
     ]
-    claims = {name: claim for name, claim in report["measures"]["claims"].items() if name != "minutes"}
-    assert len(claims) == 5 and all(claim["samples"] >= 1_000 for claim in claims.values())
+    assert "claims" not in report["measures"]  # those lie with the course
 
 
 def test_storybook_ddpm_is_good():
-    measures = json.loads((zoo.path("storybook-ddpm") / "measures.json").read_text())["measures"]
-    quality = measures["quality"]
+    quality = zoo.measures("storybook-ddpm")
     assert (quality["images"], quality["steps"]) == (2_000, 50)
     assert quality["named"] >= 0.9
     for attribute in ("object", "colour", "time"):
@@ -53,7 +51,7 @@ def test_storybook_ddpm_is_good():
 
 
 def test_its_measures_are_those_of_these_weights():
-    quality = json.loads((zoo.path("storybook-ddpm") / "measures.json").read_text())["measures"]["quality"]
+    quality = zoo.measures("storybook-ddpm")
     pipe = DDIMPipeline.from_pretrained(zoo.path("storybook-ddpm"))
     pipe.set_progress_bar_config(disable=True)
     pictures = pipe(100, torch.Generator().manual_seed(0), num_inference_steps=50, output_type="pt").images

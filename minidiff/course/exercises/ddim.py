@@ -2,10 +2,10 @@ r"""The exercises of the lesson on DDIM; its numbers in brackets are those of th
 
 import torch
 
+from minidiff.course.claims.sampling import drawings
 from minidiff.course.exercises import noise
 from minidiff.schedulers.ddim import DDIMScheduler
 from minidiff.schedulers.ddpm import DDPMScheduler
-from minidiff.zoo.recipes import claims
 
 
 def step(answer):
@@ -63,7 +63,7 @@ def inverse_step(answer, pipe):
         answer: a function (unet, scheduler, t, x_prev) -> x_t.
         pipe: whose network walks.
     """
-    x_0 = claims.drawings(2, pipe.unet.sample_shape[-1], seed=0).to(pipe.device)
+    x_0 = drawings(2, pipe.unet.sample_shape[-1], seed=0).to(pipe.device)
 
     def there_and_back(back):
         scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)

@@ -3,7 +3,7 @@ r"""The exercises of the lesson on PNDM; its numbers in brackets are those of th
 import torch
 
 from minidiff.course.exercises import noise
-from minidiff.zoo.mixture import Mixture
+from minidiff.course.mixture import Mixture
 
 
 def weights(answer):

@@ -22,9 +22,8 @@ from minidiff.pipelines.ddim import DDIMPipeline
 from minidiff.pipelines.ddpm import DDPMPipeline
 from minidiff.schedulers.ddpm import DDPMScheduler
 from minidiff.zoo import world
-from minidiff.zoo.evaluator import evaluate
-from minidiff.zoo.recipes import claims
 from minidiff.zoo.recipes.muon import Muon
+from minidiff.zoo.recipes.quality import quality
 from minidiff.zoo.recipes.training import TrainingRecipe
 
 
@@ -89,35 +88,10 @@ class Recipe(TrainingRecipe):
     def save(self, network, folder):
         DDPMPipeline(network.half(), self.scheduler).save_pretrained(folder)
 
-    def measure(self, folder):
-        """What 2,000 samples are worth, and the claims of the papers that use these weights."""
-        return {"quality": self.quality(folder), "claims": claims.measure(folder)}
-
-    def described(self, measures):
-        """The quality in a table, the claims as the lessons print them."""
-        results = {name: result for name, result in measures["claims"].items() if name != "minutes"}
-        tables = [f"{name.replace('_', ' ')}:\n\n```\n{claims.table(result)}\n```" for name, result in results.items()]
-        return "\n\n".join([super().described(measures["quality"]), *tables])
-
-    def quality(self, folder, samples=2_000, steps=50):
-        """`zoo.evaluate` for DDIM's samples against all training drawings; and how even the classes are.
-
-        `intervals` holds [value, low, high] of 95 %. `evenness` holds, by attribute, the least and the largest ratio of
-        a value's share in the samples to that in the drawings.
-        """
+    def measure(self, folder, samples=2_000, steps=50):
+        """What DDIM's samples are worth."""
         pipe = DDIMPipeline.from_pretrained(folder)
         pipe.set_progress_bar_config(disable=True)
         draw = lambda k: pipe(100, torch.Generator().manual_seed(k), num_inference_steps=steps, output_type="pt").images
         pictures = torch.cat([draw(k) for k in range(samples // 100)])
-        quality = evaluate(pictures, drawings=self.drawings)
-
-        (row,) = claims.judged(claims.look_at({("DDIM", steps): pictures}), [])["rows"]
-        quality["intervals"] = {name: list(row[name].values()) for name in ("named", "frechet")}
-
-        _, shown = world.training_set(self.drawings, seed=self.seed, size=8)
-        quality["steps"], quality["evenness"] = steps, {}
-        for attribute, values in world.ATTRIBUTES.items():
-            share = {value: sum(row[attribute] == value for row in shown) / len(shown) for value in values}
-            ratios = [quality["frequencies"][attribute][value] / share[value] for value in values]
-            quality["evenness"][attribute] = {"least": min(ratios), "most": max(ratios)}
-        return quality
+        return {"steps": steps} | quality(pictures, self.drawings, self.seed)

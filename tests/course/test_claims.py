@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from minidiff import DDIMScheduler, DDPMPipeline, DDPMScheduler, PNDMPipeline, UNet2DModel, zoo
+from minidiff import DDIMScheduler, DDPMPipeline, DDPMScheduler, PNDMPipeline, UNet2DModel
+from minidiff.course import claims, statistics
+from minidiff.course.claims import ddim, ddpm, pndm, sampling
+from minidiff.course.mixture import Mixture
 from minidiff.zoo import evaluator
-from minidiff.zoo.mixture import Mixture
-from minidiff.zoo.recipes import claims
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,6 @@ def untrained(monkeypatch):
     torch.manual_seed(1)
     network = evaluator.Evaluator(block_out_channels=(8, 8, 8, 8)).eval()
     monkeypatch.setattr(evaluator, "evaluator", lambda: network)
-    monkeypatch.setattr(claims, "RESAMPLES", 50)
 
 
 def holds(entry):
@@ -34,24 +34,24 @@ def holds(entry):
 
 
 def test_ddim_against_ddpm(pipe):
-    result, pictures = claims.ddim_against_ddpm(pipe, samples=4, steps=(2, 3), large=(2,))
+    result, pictures = ddim.ddim_against_ddpm(pipe, samples=4, steps=(2, 3), large=(2,))
     keys = [("DDIM", 2), ("DDPM", 2), ("DDPM, large", 2), ("DDIM", 3), ("DDPM", 3)]
     assert list(pictures) == keys == [(row["sampler"], row["steps"]) for row in result["rows"]]
     assert all(drawn.shape == (4, 3, 32, 32) and 0 <= drawn.min() and drawn.max() <= 1 for drawn in pictures.values())
     assert all(holds(row[name]) for row in result["rows"] for name in ("named", "frechet"))
     assert result["rows"][3]["same"]["value"] == 1  # with the most steps, as with itself
-    assert set(claims.verdicts(result)) == {"DDIM 2 better than DDPM 2", "DDIM 3 better than DDPM 3"}
+    assert set(statistics.verdicts(result)) == {"DDIM 2 better than DDPM 2", "DDIM 3 better than DDPM 3"}
     assert result["samples"] == 4 and json.loads(json.dumps(result)) == result
 
-    again, same = claims.ddim_against_ddpm(pipe, samples=4, steps=(2, 3), large=(2,))
+    again, same = ddim.ddim_against_ddpm(pipe, samples=4, steps=(2, 3), large=(2,))
     assert again == result and all(torch.equal(same[key], pictures[key]) for key in keys)
-    other, _ = claims.ddim_against_ddpm(pipe, samples=4, steps=(2, 3), large=(2,), seed=1)
+    other, _ = ddim.ddim_against_ddpm(pipe, samples=4, steps=(2, 3), large=(2,), seed=1)
     assert other != result
 
 
 def test_no_two_walks_share_their_noises(pipe):
-    x_T = claims.noises(pipe, 4, seed=0)
-    drawn = [torch.randn(x_T.shape, generator=claims.on_the_way(*of)) for of in ((0, 2, 0), (0, 3, 0), (0, 2, 4))]
+    x_T = sampling.noises(pipe, 4, seed=0)
+    drawn = [torch.randn(x_T.shape, generator=sampling.on_the_way(*of)) for of in ((0, 2, 0), (0, 3, 0), (0, 2, 4))]
     for k, one in enumerate([x_T, *drawn]):
         for other in drawn[k:]:
             assert torch.corrcoef(torch.stack([one.flatten(), other.flatten()]))[0, 1].abs() < 0.1
@@ -65,22 +65,22 @@ def test_the_noises_on_the_way_are_not_where_the_walk_begins(pipe, monkeypatch):
         return step(self, model_output, timestep, sample, generator=generator)
 
     monkeypatch.setattr(DDPMScheduler, "step", meeting)
-    claims.ddim_against_ddpm(pipe, samples=4, steps=(2, 3), large=())
-    claims.coarse_to_fine(pipe, samples=4, steps=4)
-    x_T = claims.noises(pipe, 4, seed=0)
+    ddim.ddim_against_ddpm(pipe, samples=4, steps=(2, 3), large=())
+    ddpm.coarse_to_fine(pipe, samples=4, steps=4)
+    x_T = sampling.noises(pipe, 4, seed=0)
     assert len(met) == 2 + 3 + 4 and len({tuple(noise.flatten().tolist()) for noise in [x_T, *met]}) == 10
 
 
 def test_pndm_against_ddim(pipe, monkeypatch):
-    monkeypatch.setattr(claims, "CURVES", 2)
+    monkeypatch.setattr(pndm, "CURVES", 2)
     plan = {("DDIM", 10, 10), ("PLMS", 9, 10), ("DDIM", 19, 19), ("F-PNDM", 10, 19)}
     plan |= {(f"{name}, trailing", steps, calls) for name, steps, calls in plan}
-    result, pictures = claims.pndm_against_ddim(pipe, samples=2)
+    result, pictures = pndm.pndm_against_ddim(pipe, samples=2)
     rows = [(row["sampler"], row["steps"], row["calls"]) for row in result["rows"]]
     assert set(rows) == plan and len(pictures) == 8
     assert result["curves"] == 2 and all(holds(row["distance"]) for row in result["rows"])
     for comparison in result["comparisons"]:
-        calls = [claims.calls_of(*comparison[side]) for side in ("better", "than")]
+        calls = [sampling.calls_of(*comparison[side]) for side in ("better", "than")]
         assert calls[0] == calls[1] and comparison["distance"]["verdict"] in ("yes", "no", "within noise")
 
 
@@ -89,26 +89,26 @@ def test_calls_are_those_that_the_network_gets(pipe):
         bar = SimpleNamespace(calls=0, update=lambda n: setattr(bar, "calls", bar.calls + n))
         asked = []
         hook = pipe.unet.register_forward_hook(lambda *_: asked.append(1))
-        claims.draw(claims.sampler(name, pipe), claims.noises(pipe, 3, 0), steps, bar=bar)
+        sampling.draw(sampling.sampler(name, pipe), sampling.noises(pipe, 3, 0), steps, bar=bar)
         hook.remove()
-        assert len(asked) == claims.calls_of(name, steps) and bar.calls == 3 * len(asked)
+        assert len(asked) == sampling.calls_of(name, steps) and bar.calls == 3 * len(asked)
 
 
 def test_a_batch_is_cut_up_without_a_trace(pipe, monkeypatch):
-    x_T = claims.noises(pipe, 5, seed=0)
-    whole = claims.draw(claims.sampler("DDIM", pipe), x_T, 3)
-    monkeypatch.setattr(claims, "BATCH", 2)
-    assert torch.allclose(claims.draw(claims.sampler("DDIM", pipe), x_T, 3), whole, atol=1e-5)
+    x_T = sampling.noises(pipe, 5, seed=0)
+    whole = sampling.draw(sampling.sampler("DDIM", pipe), x_T, 3)
+    monkeypatch.setattr(sampling, "BATCH", 2)
+    assert torch.allclose(sampling.draw(sampling.sampler("DDIM", pipe), x_T, 3), whole, atol=1e-5)
 
 
 def test_encoding(pipe):
-    result, pictures = claims.encoding(pipe, samples=2, steps=(2, 5))
+    result, pictures = ddim.encoding(pipe, samples=2, steps=(2, 5))
     assert [row["steps"] for row in result["rows"]] == [2, 5] and list(pictures) == ["drawings", 2, 5]
     for row in result["rows"]:
         assert all(holds(row[name]) for name in ("psnr", "mse", "lost"))
         mse = (pictures[row["steps"]] - pictures["drawings"]).square().mean().item()
         assert row["mse"]["value"] == pytest.approx(mse, abs=1e-6)
-        each = claims.squares(pictures[row["steps"]], pictures["drawings"])
+        each = sampling.squares(pictures[row["steps"]], pictures["drawings"])
         assert row["lost"]["value"] == (each > 0.01).double().mean()  # 20 dB
 
 
@@ -119,7 +119,7 @@ def test_with_a_perfect_network_small_steps_lead_back():
     x_0 = 0.5 * torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
     errors = []
     for steps in (10, 100):
-        x_T = claims.encode(network, scheduler, x_0, steps)
+        x_T = ddim.encode(network, scheduler, x_0, steps)
         back = x_T
         for t in scheduler.timesteps:
             back = scheduler.step(network(back, t).sample, t, back).prev_sample
@@ -129,104 +129,45 @@ def test_with_a_perfect_network_small_steps_lead_back():
 
 
 def test_interpolation(pipe):
-    result, pictures = claims.interpolation(pipe, samples=3, steps=2)
+    result, pictures = ddim.interpolation(pipe, samples=3, steps=2)
     assert list(pictures) == [("great circle", 2), ("chord", 2)] and len(result["comparisons"]) == 1
 
 
 def test_slerp_keeps_the_radius_and_the_angle():
     a, b = torch.randn(2, 1, 3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     b = b * a.norm() / b.norm()
-    assert torch.allclose(claims.slerp(a, b, 0), a) and torch.allclose(claims.slerp(a, b, 1), b)
-    points = [claims.slerp(a, b, u) for u in torch.linspace(0, 1, 5)]
+    assert torch.allclose(ddim.slerp(a, b, 0), a) and torch.allclose(ddim.slerp(a, b, 1), b)
+    points = [ddim.slerp(a, b, u) for u in torch.linspace(0, 1, 5)]
     assert all(abs(point.norm() - a.norm()) < 1e-9 for point in points)
     angles = [torch.acos((p * q).sum() / a.norm() ** 2) for p, q in zip(points, points[1:], strict=False)]
     assert max(angles) - min(angles) < 1e-6
 
 
-def test_measure_and_measured(pipe, tmp_path, monkeypatch):
-    for name, few in (("ddim_against_ddpm", (2, 3)), ("encoding", (2, 3)), ("interpolation", 2), ("coarse_to_fine", 3)):
-        whole = getattr(claims, name)
-        monkeypatch.setattr(claims, name, lambda *args, _whole=whole, _few=few, **kw: _whole(*args, steps=_few, **kw))
-    monkeypatch.setattr(claims, "CURVES", 2)
-    pipe.save_pretrained(tmp_path / "toy")
-    found = claims.measure(tmp_path / "toy", samples=2)
-    monkeypatch.setattr(zoo, "WEIGHTS", tmp_path)
-    with pytest.raises(FileNotFoundError, match="holds no claims; `minidiff train toy`"):
-        claims.measured("toy")
-    (tmp_path / "toy" / "measures.json").write_text(json.dumps({"measures": {"claims": found}}))
-    assert claims.measured("toy") == found and found["minutes"] >= 0
-    for name, words in (
-        ("ddim_against_ddpm", "DDIM"),
-        ("encoding", "PSNR"),
-        ("pndm_against_ddim", "distance"),
-        ("coarse_to_fine", "decided"),
-    ):
-        text = claims.table(found[name])
-        assert words in text and len(text.splitlines()) == 1 + len(found[name]["rows"])
-
-
-def test_frechet_distances_are_the_evaluators():
-    features = torch.randn(40, 16, generator=torch.Generator().manual_seed(0)).double()
-    weights = claims.resamples(40, draws=3)
-    ours = claims.frechet_distances(weights, features)
-    assert ours[0].item() == pytest.approx(evaluator.distance_to_world(features), rel=1e-6)
-    rows = torch.repeat_interleave(torch.arange(40), (weights[2] * 40).round().long())
-    assert ours[2].item() == pytest.approx(evaluator.distance_to_world(features[rows]), rel=1e-6)
-
-
-def test_resamples():
-    weights = claims.resamples(7, draws=20)
-    assert weights.shape == (21, 7) and torch.allclose(weights.sum(1), torch.ones(21).double())
-    assert torch.equal(weights[0] * 7, torch.ones(7).double()) and torch.equal(weights, claims.resamples(7, draws=20))
-
-
-def test_an_interval_covers_what_it_should():
-    """Of 200 samples from a coin of 0.3, about 95 % of the intervals hold 0.3."""
-    generator = torch.Generator().manual_seed(0)
-    weights, hits = claims.resamples(200, draws=300), 0
-    for _ in range(200):
-        entry = claims.with_interval(weights @ (torch.rand(200, generator=generator) < 0.3).double())
-        hits += entry["low"] <= 0.3 <= entry["high"]
-    assert 180 <= hits <= 199
-
-
-@pytest.mark.parametrize(("shift", "less", "verdict"), [(1, False, "yes"), (-1, False, "no"), (-1, True, "yes"),
-                                                        (1, True, "no"), (0, False, "within noise")])  # fmt: skip
-def test_verdicts(shift, less, verdict):
-    values = torch.linspace(-0.5, 0.5, 101, dtype=torch.float64) + shift
-    values[0] = shift
-    assert claims.with_verdict(values, less_is_better=less)["verdict"] == verdict
-
-
-def test_one_picture_more_is_within_noise():
-    """A mean's interval is not moved: what rounds across 0 then would be a verdict about nothing."""
-    for one in torch.eye(150, dtype=torch.float64)[:10]:
-        assert claims.with_verdict(claims.resamples(150) @ one)["verdict"] == "within noise"
-        assert claims.with_verdict(claims.resamples(150) @ -one)["verdict"] == "within noise"
-
-
-def test_medians():
-    weights, values = claims.resamples(7, draws=30), torch.tensor([3.0, 1, 2, 9, 5, 4, 8]).double()
-    ours = claims.medians(weights, values)
-    assert ours[0] == 4
-    for row, median in zip(weights, ours, strict=True):
-        assert median == torch.repeat_interleave(values, (row * 7).round().long()).median()
+def test_what_was_measured():
+    for paper in ("ddpm", "ddim", "pndm"):
+        found = claims.measured(paper)
+        assert all(result["samples"] >= 1_000 for result in found.values())
+        for result in found.values():
+            text = statistics.table(result)
+            assert len(text.splitlines()) == 1 + len(result["rows"])
+    with pytest.raises(ValueError, match="paper is 'ddpn'; allowed are 'ddim', 'ddpm', 'pndm'"):
+        claims.measured("ddpn")
 
 
 def test_errors(pipe):
     with pytest.raises(ValueError, match="samples is 1; allowed is"):
-        claims.ddim_against_ddpm(pipe, samples=1)
+        ddim.ddim_against_ddpm(pipe, samples=1)
     with pytest.raises(ValueError, match="name is 'Euler'; allowed are 'DDPM', .*'F-PNDM'"):
-        claims.sampler("Euler", pipe)
+        sampling.sampler("Euler", pipe)
 
 
 def test_samplers_are_what_they_are_called(pipe):
-    assert claims.sampler("DDPM, large", pipe).scheduler.config.variance_type == "fixed_large"
-    assert claims.sampler("DDIM, no clip", pipe).scheduler.config.clip_sample is False
-    assert isinstance(claims.sampler("PLMS", pipe), PNDMPipeline)
-    assert claims.sampler("PLMS", pipe).scheduler.config.skip_prk_steps is True
+    assert sampling.sampler("DDPM, large", pipe).scheduler.config.variance_type == "fixed_large"
+    assert sampling.sampler("DDIM, no clip", pipe).scheduler.config.clip_sample is False
+    assert isinstance(sampling.sampler("PLMS", pipe), PNDMPipeline)
+    assert sampling.sampler("PLMS", pipe).scheduler.config.skip_prk_steps is True
     for name in ("DDIM", "PLMS", "F-PNDM"):
-        scheduler = claims.sampler(f"{name}, trailing", pipe).scheduler
+        scheduler = sampling.sampler(f"{name}, trailing", pipe).scheduler
         scheduler.set_timesteps(10)
         assert scheduler.timesteps[0] == 999 and scheduler.config.set_alpha_to_one is True
         assert not scheduler.config.get("clip_sample", False)
@@ -246,7 +187,7 @@ def test_what_never_changes_again_is_decided(pipe, monkeypatch):
         return logits
 
     monkeypatch.setattr(evaluator, "look", look)
-    found, _ = claims.coarse_to_fine(pipe, samples=3, steps=10)
+    found, _ = ddpm.coarse_to_fine(pipe, samples=3, steps=10)
     decided = {row["attribute"]: row["decided"]["value"] for row in found["rows"]}
     assert seen == [3] * 10
     assert decided == {"object": 400, "colour": 900, "time": 900, "mountains": 900}

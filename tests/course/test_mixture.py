@@ -5,7 +5,7 @@ import torch
 from against import assert_close, randn, seeded
 
 from minidiff import DDIMPipeline, DDIMScheduler, DDPMScheduler
-from minidiff.zoo.mixture import Mixture, Orders, double_precision, final_std
+from minidiff.course.mixture import Mixture, Orders, double_precision, final_std
 
 MIXTURE = Mixture([[-1.0, 0.3], [0.5, -0.8]], [0.2, 0.4], [0.7, 0.3])
 

@@ -6,7 +6,7 @@ import torch
 from test_hub import hub, saved  # noqa: F401
 
 from minidiff import DDIMPipeline, DDPMPipeline
-from minidiff.zoo import official
+from minidiff.course import official
 
 
 def test_pictures(hub, saved, capsys):
