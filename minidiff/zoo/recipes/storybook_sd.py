@@ -33,7 +33,7 @@ EMPTY = len(words.captions())  # the row of the empty prompt in the table of enc
 
 
 class Recipe(latents.DiffusionRecipe):
-    name, seed, steps, batch_size = "storybook-sd", 0, 1_800, 32
+    name, seed, steps, batch_size = "storybook-sd", 0, 1_500, 32
     channels = 4  # that the UNet takes
 
     def __init__(self):
