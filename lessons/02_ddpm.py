@@ -29,7 +29,7 @@ import minidiff
 from minidiff import DDPMPipeline, DDPMScheduler, widgets, zoo
 from minidiff.course import claims, official, statistics
 from minidiff.course.claims import sampling
-from minidiff.course.claims.ddpm import coarse_to_fine
+from minidiff.course.claims.ddpm import agreement
 from minidiff.course.exercises import ddpm as exercises
 
 torch.set_grad_enabled(False)  # nothing is trained here
@@ -253,7 +253,7 @@ print("at least two of three show something, live:", "yes" if live["named"] >= 2
 # %%
 large = claims.measured("ddpm")["coarse_to_fine"]
 print(statistics.table(large))
-live, _ = coarse_to_fine(pipe, samples=24, steps=25)
+live, _ = agreement(pipe, samples=24, steps=25)
 print("\nlive:", statistics.table(live))
 
 # %%
