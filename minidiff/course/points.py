@@ -8,28 +8,29 @@ from minidiff.widgets.frames import chart, table
 from minidiff.widgets.plots import Plot
 
 TURNS = 1.5
-START = 0.3  # where the line begins; the mean of the points lies 0.24 away from it, so an average is no point
-THICK = 0.02  # standard deviation of the points around the line
-NEAR = 0.1  # counted as near: five of these standard deviations
-SPAN = 1.8  # pictures show -SPAN to SPAN
+START, END = 0.6, 2.0  # how far from the middle the line begins and ends; the mean of the points is 0.5 away from it
+THICK = 0.04  # standard deviation of the points around the line
+NEAR = 0.2  # counted as near: five of these standard deviations
+SPAN = 3.0  # pictures show -SPAN to SPAN
 BLUE = "#3572b0"
 
 
 def curve(radius):
-    """The line of the spiral, at these distances from the middle, from START to 1: (n,) -> (n, 2)."""
-    angle = 2 * math.pi * TURNS * (radius - START) / (1 - START)
+    """The line of the spiral, at these distances from the middle, from START to END: (n,) -> (n, 2)."""
+    angle = 2 * math.pi * TURNS * (radius - START) / (END - START)
     return radius[:, None] * torch.stack([angle.cos(), angle.sin()], dim=1)
 
 
 def spiral(n, generator=None):
     """n points near the spiral, about as dense everywhere on its line: (n, 2)."""
-    radius = (START**2 + (1 - START**2) * torch.rand(n, generator=generator)) ** 0.5
+    u = torch.rand(n, generator=generator)
+    radius = (START**2 + (END**2 - START**2) * u) ** 0.5  # the further out, the longer the way
     return curve(radius) + THICK * torch.randn(n, 2, generator=generator)
 
 
 def share_near(points, within=NEAR):
     """The share of points (n, 2) that are no further from the line of the spiral than `within`."""
-    distances = torch.cdist(points.float(), curve(torch.linspace(START, 1, 2000))).min(dim=1).values
+    distances = torch.cdist(points.float(), curve(torch.linspace(START, END, 2000))).min(dim=1).values
     return (distances <= within).float().mean().item()
 
 

@@ -11,15 +11,15 @@ from minidiff.course import points
 def test_points_lie_near_the_line_and_the_same_seed_gives_the_same():
     some = points.spiral(2000, torch.Generator().manual_seed(0))
     assert some.shape == (2000, 2) and torch.equal(some, points.spiral(2000, torch.Generator().manual_seed(0)))
-    assert points.share_near(some) > 0.99 > 0.8 > points.share_near(some, within=0.02)
-    assert points.share_near(torch.randn(2000, 2, generator=torch.Generator().manual_seed(1))) < 0.35
+    assert points.share_near(some) > 0.99 > 0.8 > points.share_near(some, within=0.04)
+    assert points.share_near(torch.randn(2000, 2, generator=torch.Generator().manual_seed(1))) < 0.5
 
 
 def test_points_are_about_as_dense_on_the_whole_line():
     radius = points.spiral(100_000, torch.Generator().manual_seed(0)).norm(dim=1)
-    line = points.curve(torch.linspace(points.START, 1, 10_001))
+    line = points.curve(torch.linspace(points.START, points.END, 10_001))
     ways = (line[1:] - line[:-1]).norm(dim=1)
-    for inner, outer in ((0.35, 0.5), (0.5, 0.7), (0.7, 0.95)):
+    for inner, outer in ((0.7, 1.0), (1.0, 1.4), (1.4, 1.9)):
         share = ((radius > inner) & (radius < outer)).float().mean().item()
         middle = line[1:].norm(dim=1)
         length = (ways[(middle > inner) & (middle < outer)].sum() / ways.sum()).item()
@@ -28,7 +28,7 @@ def test_points_are_about_as_dense_on_the_whole_line():
 
 def test_the_mean_is_no_point_of_the_spiral():
     mean = points.spiral(100_000, torch.Generator().manual_seed(0)).mean(dim=0, keepdim=True)
-    assert points.share_near(mean, within=0.2) == 0 and points.share_near(mean, within=0.3) == 1
+    assert points.share_near(mean, within=0.4) == 0 and points.share_near(mean, within=0.6) == 1
 
 
 def test_a_cloud_has_a_dot_for_each_point_inside():
