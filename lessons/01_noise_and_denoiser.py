@@ -199,7 +199,7 @@ print(f"loss: {sum(losses[:50]) / 50:.2f} in the first 50 steps, {sum(losses[-50
 print("at least three of four particles end near the spiral:", "yes" if share >= 0.75 else "no")
 
 # %% [markdown]
-# Here is their walk, in 50 steps. Move the slider: the particles come together early, the spiral gets its shape late.
+# Here is their walk, in 50 steps. Move the slider: the spiral gets its shape late, below $t = 100$.
 
 # %%
 shown = [*range(0, 45, 4), *range(45, 51)]
@@ -237,7 +237,8 @@ points.panels({f"t = {times[k]}": new[k] for k in (0, 20, 35, 45, 50)})
 
 # %% [markdown]
 # Does the network know? We count. Noise two million points to $t = 200$, keep those that land within 0.1 of one place,
-# and look which points they were. Their mean should be the network's answer at this place.
+# and look which points they were. Their mean should be the network's answer at this place. In the picture it lies
+# between two arms of the spiral, where no point is.
 
 # %%
 place, t = torch.tensor([0.4, 0.8]), torch.tensor([200])
