@@ -19,6 +19,7 @@ import nbformat
 
 LESSONS = Path(__file__).parent
 LARGEST = 0.7 * 2**20  # bytes
+KEPT = ("tags", "jupyter")  # of a cell's metadata; "jupyter" says that its source is folded
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},
@@ -77,7 +78,7 @@ def build(source):
     nbclient.NotebookClient(notebook, kernel_name="python3", timeout=600, resources=where, **same).execute()
     notebook.metadata = METADATA | {key: value for key, value in notebook.metadata.items() if key == "widgets"}
     for cell in notebook.cells:
-        cell.metadata = {key: value for key, value in cell.metadata.items() if key == "tags"}
+        cell.metadata = {key: value for key, value in cell.metadata.items() if key in KEPT}
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]  # progress bars
             for output in cell.outputs:

@@ -28,7 +28,10 @@ def build():
 
 
 def inputs(notebook):
-    return [(cell.cell_type, cell.source, tuple(cell.metadata.get("tags", ()))) for cell in notebook.cells]
+    return [
+        (cell.cell_type, cell.source, cell.metadata.get("tags", []), cell.metadata.get("jupyter", {}))
+        for cell in notebook.cells
+    ]
 
 
 def notebook_of(source):

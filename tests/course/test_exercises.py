@@ -49,7 +49,8 @@ def nothing(*arguments):
 
 
 def is_said(check, answers, *more):
-    """Hold each wrong answer against a check, and what it shall say of it."""
+    """Hold wrong answers, at least three beside none at all, against a check, and what it shall say of each."""
+    assert len([answer for answer, _ in answers if answer is not nothing]) >= 3
     for answer, said in answers:
         assert said in (found := check(answer, *more)) and not found.startswith("yes"), found
 
@@ -197,7 +198,9 @@ def test_order():
     equal = lambda sigmas, sigma_next: torch.tensor([0.0, -1, -2, -3]).double()
     right = lambda sigmas, sigma_next: (sigmas - sigmas[0]) / (sigma_next - sigmas[0])
     logarithms = lambda sigmas, sigma_next: right(sigmas.log(), sigma_next.log())
-    is_said(pndm.order, [(nothing, "not yet"), (equal, "with order 2"), (logarithms, "no: the error")], solved)
+    squares = lambda sigmas, sigma_next: right(sigmas**2, sigma_next**2)
+    wrong = [(nothing, "not yet"), (equal, "with order 2"), (logarithms, "no: the error"), (squares, "no: the error")]
+    is_said(pndm.order, wrong, solved)
     assert pndm.order(right, nothing) == "not yet"
     assert pndm.order(right, lambda d: torch.tensor([1.0, 0, 0, 0]).double()).startswith(
         "no: the error falls with order 1"
@@ -216,6 +219,15 @@ def test_phi():
         (lambda x, eps, a, b: 0.5 * right(x, eps, a, b), "two steps and one long step differ"),
     ]
     is_said(pndm.phi, wrong)
+
+
+def test_every_check_has_wrong_answers():
+    """Those of each check stand in the test of its name."""
+    checks = [
+        name for m in CHECKS.values() for name, f in vars(m).items() if getattr(f, "__module__", "") == m.__name__
+    ]
+    assert len(checks) == 3 * len(CHECKS)
+    assert [name for name in checks if f"test_{name}" not in globals()] == []
 
 
 def test_noise_is_the_seeds():
