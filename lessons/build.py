@@ -19,7 +19,7 @@ import nbformat
 
 LESSONS = Path(__file__).parent
 LARGEST = 0.7 * 2**20  # bytes
-KEPT = ("tags", "jupyter")  # of a cell's metadata; "jupyter" says that its source is folded
+KEPT = ("tags", "jupyter")  # of a cell's metadata; `jupyter={"source_hidden": true}` folds its code in JupyterLab
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python", "file_extension": ".py", "mimetype": "text/x-python"},

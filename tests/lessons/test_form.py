@@ -118,6 +118,8 @@ def test_what_is_asked_in_bold_can_be_answered(source):
     cells = cells_of(source)
     asking = [(a, b) for a, b in zip(cells, cells[1:]) if a.cell_type == "markdown" and re.search(r"\?\*\*", a.source)]
     assert [a.source for a, b in asking if "widgets.ask(" not in b.source] == []
+    answers = [cell for cell in cells if cell.cell_type == "code" and "widgets.ask(" in cell.source]
+    assert [cell.source for cell in answers if not is_folded(cell)] == [], "the answer can be read"
 
 
 @every_lesson
