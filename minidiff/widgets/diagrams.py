@@ -3,9 +3,11 @@
 import math
 
 import numpy as np
+import torch
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from PIL import Image
 
+from minidiff.widgets.frames import side_by_side
 from minidiff.widgets.plots import Plot
 
 PAPER, INK, PALE, LINE = "#fdfbf6", "#282430", "#e7eef6", "#3572b0"
@@ -17,8 +19,8 @@ def diagram(boxes, arrows=(), width=7.2, height=2.0):
 
     Args:
         boxes: {name: (x, y, content)} or {name: (x, y, content, caption)}; x and y in inches from below on the left,
-            of the middle. The content is a text of one or more lines, a PIL image, or None for a caption alone, which
-            stands below. Both may hold TeX between dollar signs.
+            of the middle. The content is a text of one or more lines; a picture, from PIL or a tensor (3, H, W) in
+            [-1, 1]; or None for a caption alone, which stands below. Both may hold TeX between dollar signs.
         arrows: (from, to), (from, to, text) or (from, to, text, bend) with names of boxes; a bend of 0.3 is an arc to
             the right of the way, one of -0.3 to its left.
         width, height: of the whole, in inches.
@@ -39,6 +41,7 @@ def diagram(boxes, arrows=(), width=7.2, height=2.0):
 
 def draw_box(axes, x, y, content, caption=""):
     """One box of a diagram; returns the patch that its arrows end at."""
+    content = side_by_side(content) if isinstance(content, torch.Tensor) else content
     if isinstance(content, Image.Image):
         side, shape = PICTURE, Rectangle((x - PICTURE / 2, y - PICTURE / 2), PICTURE, PICTURE, fill=False, ec=INK)
         extent = (x - side / 2, x + side / 2, y - side / 2, y + side / 2)

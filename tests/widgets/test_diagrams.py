@@ -1,6 +1,7 @@
 """Diagrams: what is asked for stands where it should, and arrows end at the boxes' edges."""
 
 import pytest
+import torch
 from PIL import Image
 
 from minidiff import widgets
@@ -36,6 +37,11 @@ def test_a_bent_arrow_has_its_text_on_the_outer_side(start, end, bend, side):
     axes = drawn(BOXES, [(start, end, "guesses", bend)])
     (y,) = (text.get_position()[1] for text in axes.texts if text.get_text() == "guesses")
     assert (y - 1) * side > 0.3
+
+
+def test_a_tensor_is_a_picture():
+    (image,) = drawn({"a": (1, 1, torch.tensor([-1.0, 0.0, 1.0]).reshape(3, 1, 1))}).images
+    assert image.get_array().tolist() == [[[0, 128, 255]]]
 
 
 def test_arrows_begin_and_end_at_the_edges():
