@@ -1,12 +1,13 @@
-"""What the lessons show: sliders over whole trajectories, schedules, contact sheets.
+"""What the lessons show: sliders over whole trajectories, schedules, contact sheets, questions with folded answers.
 
-Every frame is computed ahead and the controls are linked in the browser, so they move on a static page too. Needs the
-extra `lessons` (ipywidgets).
+Every frame is computed ahead and the controls are linked in the browser, so they move on a static page too. The sliders
+need the extra `lessons` (ipywidgets).
 """
 
 import importlib
 
 _PUBLIC = {
+    "ask": "minidiff.widgets.questions",
     "Trajectory": "minidiff.widgets.trajectory",
     "record": "minidiff.widgets.trajectory",
     "noising": "minidiff.widgets.players",
