@@ -40,6 +40,7 @@
 # | Where to read on | 1 |
 
 # %%
+import matplotlib.pyplot as plt
 import torch
 
 import minidiff
@@ -235,8 +236,8 @@ print(f"by (7):      mean {mu_tilde_t:.3f}, standard deviation {beta_tilde_t**0.
 
 # %% jupyter={"source_hidden": true}
 x_t, pictures = 0.1, torch.tensor([-0.8, 0.8])
-figure = widgets.Plot(figsize=(7.2, 2.3), dpi=90, layout="constrained")
-for axes, t_prev in zip(figure.subplots(1, 2), (480, 100), strict=True):
+figure, panels = plt.subplots(1, 2, figsize=(7.2, 2.3), dpi=90, layout="constrained")
+for axes, t_prev in zip(panels, (480, 100), strict=True):
     a, b = scheduler.alpha_bar[500], scheduler.alpha_bar[t_prev]
     behind = torch.softmax(-((x_t - a**0.5 * pictures) ** 2) / (2 * (1 - a)), dim=0)  # how probable each picture is
     mu = lambda x_0, a=a, b=b: (b**0.5 * (1 - a / b) * x_0 + (a / b) ** 0.5 * (1 - b) * x_t) / (1 - a)
@@ -247,7 +248,7 @@ for axes, t_prev in zip(figure.subplots(1, 2), (480, 100), strict=True):
     axes.plot(x, hill(mu((behind * pictures).sum())), "--", label="with the mean guess")
     axes.set(xlabel="$x_{t-1}$", ylabel="probability density", title=f"from t = 500 to {t_prev}")
     axes.legend(frameon=False, fontsize="small")
-figure
+plt.show()
 
 # %% [markdown]
 # A world with two "pictures", the numbers -0.8 and 0.8. On the left a short step: both curves nearly agree. On the
