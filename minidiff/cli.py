@@ -1,4 +1,5 @@
-"""The command `minidiff`: a tour, pictures, lessons, code beside its equations, their check, the ledger, training."""
+"""The command `minidiff`: a tour, pictures, lessons, code beside its equations, their check, the ledger, training,
+measuring."""
 
 import argparse
 import contextlib
@@ -13,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+from minidiff.course.claims import PAPERS
 from minidiff.zoo.catalogue import CATALOGUE
 
 EPILOG = """\
@@ -145,6 +147,14 @@ def parser():
     sub.add_argument("--steps", type=positive, metavar="N", help="fewer steps, to try it out, without measuring")
     add_device(sub)
     sub.add_argument("--out", type=Path, metavar="FOLDER", help="default ./NAME")
+
+    sub = command("measure", measure, "measure what a paper claims, in about an hour; goes on where it was stopped")
+    sub.add_argument("name", metavar="NAME", type=str.lower, choices=PAPERS, help=f"one of {', '.join(PAPERS)}")
+    sub.add_argument(
+        "--samples", type=samples, default=1000, metavar="N", help="pictures a sampler (default %(default)s)"
+    )
+    add_device(sub)
+    sub.add_argument("--out", type=json_file, metavar="FILE", help="default ./NAME.json")
     return top
 
 
@@ -160,6 +170,13 @@ def positive(text):
     value = int(text) if text.isdecimal() else 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 on")
+    return value
+
+
+def samples(text):
+    value = positive(text)
+    if value < 2:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 2 on")
     return value
 
 
@@ -197,6 +214,11 @@ def picture_file(text, suffixes=PICTURES):
 def page_file(text):
     """A path that a page for the browser can be written to."""
     return picture_file(text, PAGES)
+
+
+def json_file(text):
+    """A path that results can be written to."""
+    return picture_file(text, (".json",))
 
 
 def chosen_device(name):
@@ -486,3 +508,11 @@ def train(arguments):
     out = arguments.out or Path(arguments.name)
     measures = finish(chosen, out, chosen_device(arguments.device), arguments.steps)
     print(f"The weights are in {out}" + ("." if measures else f", not measured after fewer than {chosen.steps} steps."))
+
+
+def measure(arguments):
+    from minidiff.course.claims.measuring import measure
+
+    out = arguments.out or Path(f"{arguments.name}.json")
+    results = measure(arguments.name, out, arguments.samples, chosen_device(arguments.device))
+    print(f"What {arguments.name} claims is measured in {out}: {', '.join(results)}.")

@@ -19,7 +19,7 @@ from minidiff import audio, cli, zoo
 from minidiff.cli import copy_unless_changed, main, parser
 from minidiff.zoo.catalogue import CATALOGUE, PIPELINES, Entry
 
-COMMANDS = ("tour", "generate", "lessons", "read", "pairs", "ledger", "train")
+COMMANDS = ("tour", "generate", "lessons", "read", "pairs", "ledger", "train", "measure")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -62,6 +62,9 @@ def test_help_names_every_option(command, capsys):
         (["read", "ddim", "--out", "page.png"], "'page.png' does not end in .html"),
         (["read", "ddim", "--out", "no/such/page.html"], "'no/such/page.html' lies in no folder"),
         (["train", "storybook-ddpn"], "storybook-ddpn"),
+        (["measure", "ddpn"], "invalid choice: 'ddpn'"),
+        (["measure", "ddim", "--samples", "1"], "'1' is not a whole number from 2 on"),
+        (["measure", "ddim", "--out", "found.txt"], "'found.txt' does not end in .json"),
         (["ledger", "no such entry"], "no such entry"),
         (["read", "pndn"], "there is no 'pndn'; did you mean 'pndm'?"),
         (["read", "DDIMScheduler.stpe"], "DDIMScheduler has no 'stpe'; did you mean 'step'?"),

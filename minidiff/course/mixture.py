@@ -21,6 +21,8 @@ from torch import nn
 from minidiff.models.unet_2d import UNet2DOutput
 from minidiff.noise import randn
 
+CLEAN = 1 - 1e-10  # all but \bar\alpha = 1, where \log\sigma ends
+
 
 class Mixture:
     r"""The data: \sum_k w_k N(\mu_k, s_k^2 I), over flattened samples of D entries.
@@ -191,48 +193,53 @@ class Orders:
         return "\n".join(["steps      error  order", *lines])
 
 
-def orders(make_scheduler, mixture, steps=(10, 20, 40, 80, 160, 320), samples=64, seed=0, **options):
+def orders(make_scheduler, mixture, steps=(10, 20, 40, 80, 160, 320), samples=64, seed=0, whole=False, **options):
     r"""Measure the order of a deterministic sampler, from an exact start at \bar\alpha = 0.026 to 0.66.
 
     Between them lies a fine table, T - 1 = 64 times the most steps, in float64. Near \bar\alpha = 1 equal steps of t
     are equal steps of nothing smooth, and near 0 nothing happens; without both ends the order is that of the method,
-    not of the schedule.
+    not of the schedule. The whole walk has both.
 
     Args:
         make_scheduler: a class such as DDIMScheduler, called with the table and `options`.
         mixture: the data.
         steps: how many steps, a list of divisors of 64 times the last.
+        whole: walk as a pipeline does, "trailing", through the scheduler's own T levels and to \bar\alpha = 1;
+            `steps` are then any numbers up to T.
         options: further arguments of the scheduler, such as clip_sample=False.
     Returns:
         `Orders`.
     """
-    T = 64 * steps[-1] + 1
+    T, known = 64 * steps[-1] + 1, inspect.signature(make_scheduler).parameters
     with double_precision():
-        u = torch.linspace(0.2, 0.6, T)
-        alpha_bar = torch.exp(-0.1 * u - 9.95 * u**2)  # the levels of DDPM's linear betas, in continuous time
-        beta = 1 - torch.cat([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]])
-        table = {
-            "trained_betas": beta,
-            "num_train_timesteps": T,
-            "timestep_spacing": "linspace",
-            "set_alpha_to_one": False,
-        }
-        known = inspect.signature(make_scheduler).parameters
+        if whole:
+            table = {"timestep_spacing": "trailing", "set_alpha_to_one": True}
+        else:
+            u = torch.linspace(0.2, 0.6, T)
+            alpha_bar = torch.exp(-0.1 * u - 9.95 * u**2)  # the levels of DDPM's linear betas, in continuous time
+            beta = 1 - torch.cat([alpha_bar[:1], alpha_bar[1:] / alpha_bar[:-1]])
+            table = {"trained_betas": beta, "num_train_timesteps": T}
+            table |= {"timestep_spacing": "linspace", "set_alpha_to_one": False}
         scheduler = make_scheduler(**{key: value for key, value in table.items() if key in known}, **options)
         network = mixture.as_network(scheduler.alpha_bar)
-        x_T = mixture.sample(samples, scheduler.alpha_bar[-1].item(), torch.Generator().manual_seed(seed))
-        exact = mixture.flow(x_T, scheduler.alpha_bar[-1].item(), scheduler.alpha_bar[0].item())
-        errors = []
+        first, last = scheduler.alpha_bar[-1].item(), CLEAN if whole else scheduler.alpha_bar[0].item()
+        x_T = mixture.sample(samples, first, torch.Generator().manual_seed(seed))
+        exact, errors = mixture.flow(x_T, first, last), []
         for n in steps:
-            if "timesteps" in inspect.signature(scheduler.set_timesteps).parameters:
-                scheduler.set_timesteps(timesteps=range(T - 1, -1, -(T - 1) // n))
+            if whole:
+                scheduler.set_timesteps(n)
+                calls, scaled = scheduler.timesteps, lambda x: x
             else:
-                scheduler.set_timesteps(n + 1)
-            *calls, end = scheduler.timesteps  # the last step leads away from timestep 0
+                if "timesteps" in inspect.signature(scheduler.set_timesteps).parameters:
+                    scheduler.set_timesteps(timesteps=range(T - 1, -1, -(T - 1) // n))
+                else:
+                    scheduler.set_timesteps(n + 1)
+                *calls, end = scheduler.timesteps  # the last step leads away from timestep 0
+                scaled = lambda x, end=end: scheduler.scale_model_input(x, end)
             x = x_T / scheduler.scale_model_input(torch.ones_like(x_T), calls[0])  # so that the network is shown x_T
             for t in calls:
                 x = scheduler.step(network(scheduler.scale_model_input(x, t), t).sample, t, x).prev_sample
-            errors.append(((scheduler.scale_model_input(x, end) - exact) ** 2).mean().sqrt().item())
+            errors.append(((scaled(x) - exact) ** 2).mean().sqrt().item())
     return Orders(tuple(steps), tuple(errors))
 
 

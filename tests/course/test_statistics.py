@@ -55,3 +55,103 @@ def test_medians():
     assert ours[0] == 4
     for row, median in zip(weights, ours, strict=True):
         assert median == torch.repeat_interleave(values, (row * 7).round().long()).median()
+
+
+def entry(value, low, high):
+    return {"value": value, "low": low, "high": high}
+
+
+def test_a_difference_of_entries_has_the_interval_of_what_was_drawn():
+    """For two coins thrown apart it is, to a tenth, the one that resampling both gives."""
+    generator, weights = torch.Generator().manual_seed(0), statistics.resamples(500)
+    one, other = ((torch.rand(500, generator=generator) < p).double() for p in (0.5, 0.3))
+    other_weights = statistics.resamples(500, seed=1)
+    ours = statistics.difference(*(statistics.with_interval(weights @ values) for values in (one, other)))
+    drawn = statistics.with_verdict(weights @ one - other_weights @ other)
+    assert ours["value"] == pytest.approx(drawn["value"])
+    assert all(
+        ours[end] == pytest.approx(drawn[end], abs=0.1 * (drawn["high"] - drawn["low"]))
+        for end in drawn
+        if end in ("low", "high")
+    )
+    assert ours["verdict"] == drawn["verdict"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "less", "said"),
+    [
+        (entry(3, 2, 4), entry(7, 6, 8), True, "yes"),
+        (entry(3, 2, 4), entry(7, 6, 8), False, "no"),
+        (entry(0.19, 0.14, 0.25), entry(0.16, 0.11, 0.21), True, "within noise"),
+        (entry(3, 2, 4), entry(4.5, 3.5, 5.5), True, "yes"),  # they overlap, and yet
+        (entry(3, 1, 9), entry(8, 7.9, 8.1), True, "within noise"),  # high above, not below
+        (entry(3, 0, 3.1), entry(8, 3.5, 8.1), True, "yes"),
+    ],
+)
+def test_verdicts_of_entries(one, other, less, said):
+    assert statistics.verdict(one, other, less_is_better=less) == said
+
+
+def test_the_floor_is_that_of_as_many_true_drawings():
+    floor = statistics.floor_of(40)
+    said = evaluator.look(evaluator.stream(evaluator.UNSEEN, 40, 32))
+    assert floor["value"] == pytest.approx(evaluator.distance_to_world(said.features), abs=1e-5)
+    assert floor["low"] < floor["value"] < floor["high"]
+    assert statistics.judged({("true", 1): said}, [])["floor"] == floor
+
+
+RESULT = {
+    "samples": 9,
+    "rows": [
+        {"sampler": "DDIM", "steps": 10, "calls": 10, "frechet": entry(2.0, 1.5, 2.75)},
+        {"sampler": "PLMS", "steps": 9, "calls": 10, "frechet": entry(4.0, 3.0, 4.5)},
+        {"sampler": "DDIM", "steps": 20, "calls": 20, "frechet": entry(1.0, 0.5, 1.25), "named": entry(0.9, 0.8, 1.0)},
+    ],
+}
+
+
+def test_rows_become_entries_and_lines():
+    assert list(statistics.entries_of(RESULT, "frechet")) == ["DDIM, 10 steps", "PLMS, 9 steps", "DDIM, 20 steps"]
+    assert list(statistics.entries_of(RESULT, "named")) == ["DDIM, 20 steps"]
+    only = ["PLMS, 9 steps", "DDIM, 10 steps"]
+    assert list(statistics.entries_of(RESULT, "frechet", only)) == only
+    with pytest.raises(ValueError, match="only has 'DDIM, 9 steps'; allowed are 'DDIM, 10 steps', 'PLMS"):
+        statistics.entries_of(RESULT, "frechet", ["DDIM, 9 steps"])
+    lines = statistics.lines_of(RESULT, "frechet", x="calls")
+    assert {name: {x: e["value"] for x, e in line.items()} for name, line in lines.items()} == {
+        "DDIM": {10: 2.0, 20: 1.0},
+        "PLMS": {10: 4.0},
+    }
+    assert list(statistics.lines_of(RESULT, "frechet", ["PLMS"])["PLMS"]) == [9]
+
+
+def test_bars_show_intervals_floor_and_the_papers_numbers():
+    entries = statistics.entries_of(RESULT, "frechet")
+    paper = {"DDIM, 10 steps": 13.36, "DDIM, 20 steps": 6.84}
+    figure = statistics.bars(entries, "Fréchet", floor=entry(0.2, 0.1, 0.4), paper=paper, paper_label="FID")
+    left, right = figure.axes
+    assert [bar.get_width() for bar in left.patches[:3]] == [2, 4, 1]
+    (_, _, (intervals,)) = left.containers[0].lines
+    assert [tuple(segment[:, 0]) for segment in intervals.get_segments()] == [(1.5, 2.75), (3, 4.5), (0.5, 1.25)]
+    assert [label.get_text() for label in left.get_yticklabels()] == list(entries)
+    assert (left.get_xlabel(), right.get_xlabel()) == ("Fréchet", "FID")
+    assert 0.2 in [line.get_xdata()[0] for line in left.lines]
+    assert [(bar.get_y() + bar.get_height() / 2, bar.get_width()) for bar in right.patches] == [(0, 13.36), (2, 6.84)]
+    assert len(statistics.bars(entries, "Fréchet").axes) == 1
+    assert figure._repr_png_()[:4] == b"\x89PNG"
+
+
+def test_curves_show_intervals_floor_and_the_papers_numbers():
+    lines = statistics.lines_of(RESULT, "frechet", x="calls")
+    more = dict(floor=entry(0.2, 0.1, 0.4), paper={"DDIM": {10: 13.36, 20: 6.84}}, marks={"a half": 0.5})
+    figure = statistics.curves(lines, "calls", "Fréchet", paper_label="FID", xscale="log", **more)
+    left, right = figure.axes
+    drawn = {line.get_label(): line for line in left.lines}
+    assert list(drawn["DDIM"].get_xydata().flatten()) == [10, 2, 20, 1]
+    corners = left.collections[0].get_paths()[0].vertices
+    assert {(10, 1.5), (10, 2.75), (20, 0.5), (20, 1.25)} <= set(map(tuple, corners))
+    assert drawn["true drawings"].get_ydata()[0] == 0.2 and drawn["a half"].get_ydata()[0] == 0.5
+    assert list(right.lines[0].get_ydata()) == [13.36, 6.84] and right.lines[0].get_color() == drawn["DDIM"].get_color()
+    assert {axes.get_xscale() for axes in figure.axes} == {"log"}
+    assert (left.get_xlabel(), left.get_ylabel(), right.get_ylabel()) == ("calls", "Fréchet", "FID")
+    assert len(statistics.curves(lines, "calls", "Fréchet").axes) == 1 and figure._repr_png_()[:4] == b"\x89PNG"

@@ -11,6 +11,7 @@ from against import randn, seeded
 from minidiff import (
     AutoencoderKL,
     CLIPTextModel,
+    DDIMScheduler,
     DiffusionPipeline,
     StableDiffusionPipeline,
     StableDiffusionSafetyChecker,
@@ -106,6 +107,7 @@ def test_a_few_steps_of_each(here):
         pipe.set_progress_bar_config(disable=True)
         assert type(pipe) is made.pipeline and type(pipe.vae) is AutoencoderKL and pipe.tokenizer.model_max_length == 20
         assert pipe.scheduler.config.handed_on().items() >= {"skip_prk_steps": True, "steps_offset": 1}.items()
+        assert not DDIMScheduler.from_config(pipe.scheduler.config).config.clip_sample
         size = sum(file.stat().st_size for file in (here / name).rglob("*") if file.name != "checkpoint.pt")
         assert (
             size < 9 * 2**20 and max(file.stat().st_size for file in (here / name).rglob("*.safetensors")) < 5 * 2**20

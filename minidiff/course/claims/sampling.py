@@ -3,6 +3,9 @@
 So samplers are compared picture by picture.
 """
 
+import hashlib
+import os
+
 import numpy as np
 import torch
 
@@ -64,25 +67,67 @@ def drawings(samples, size, seed):
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def draw(pipe, x_T, steps, seed=0, bar=None):
-    """(n, 3, H, W) in [0, 1]: the pictures of the noises x_T, drawn `BATCH` at a time."""
+class Work:
+    """What a measurement of an hour does beside measuring: it counts, and a stopped one goes on where it was.
+
+    Args:
+        bar: a tqdm bar that counts the network's calls, one a picture.
+        folder: where each batch is kept as soon as it is made; none if None.
+    """
+
+    def __init__(self, bar=None, folder=None):
+        self.bar, self.folder, self.calls = bar, folder, 0
+
+    def count(self, calls):
+        self.calls += calls
+        if self.bar is not None:
+            self.bar.update(calls)
+
+    def batch(self, make, start, *key):
+        """What `make(start)` gives, a tensor; made once, as long as the folder is there.
+
+        Args:
+            start: a tensor, such as noises.
+            key: all else that decides the outcome.
+        """
+        if self.folder is None:
+            return make(start)
+        name = hashlib.sha256(repr(key).encode() + start.cpu().numpy().tobytes()).hexdigest()
+        file, before = self.folder / f"{name}.pt", self.calls
+        if file.exists():
+            kept = torch.load(file, weights_only=True)
+            self.count(kept["calls"])
+            return kept["made"]
+        made = make(start)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        torch.save({"calls": self.calls - before, "made": made}, file.with_suffix(".new"))
+        os.replace(file.with_suffix(".new"), file)  # a stop in the middle leaves nothing half written
+        return made
+
+
+def draw(pipe, x_T, steps, seed=0, work=None):
+    """(n, 3, H, W) in [0, 1]: the pictures of the noises x_T, drawn `BATCH` at a time.
+
+    Args:
+        steps: how many.
+        work: a `Work`.
+    """
+    work, pictures = work or Work(), []
+    pipe.set_progress_bar_config(disable=True)
 
     def counted(pipe, i, t, tensors):
-        count(bar, len(tensors["latents"]))
+        work.count(len(tensors["latents"]))
 
-    pipe.set_progress_bar_config(disable=True)
-    pictures = []
     for first in range(0, len(x_T), BATCH):
-        latents = x_T[first : first + BATCH]
-        pictures += pipe(
-            batch_size=len(latents),
-            generator=on_the_way(seed, steps, first),
-            num_inference_steps=steps,
-            output_type="pt",
-            latents=latents,
-            callback_on_step_end=counted,
-        ).images.cpu()
-    return torch.stack(pictures)
+
+        def drawn(latents, first=first):
+            generator = on_the_way(seed, steps, first)
+            call = dict(num_inference_steps=steps, output_type="pt", callback_on_step_end=counted)
+            return pipe(batch_size=len(latents), generator=generator, latents=latents, **call).images.cpu()
+
+        key = type(pipe).__name__, dict(pipe.scheduler.config), seed, steps, first
+        pictures.append(work.batch(drawn, x_T[first : first + BATCH], *key))
+    return torch.cat(pictures)
 
 
 def on_the_way(*numbers):
@@ -93,11 +138,6 @@ def on_the_way(*numbers):
     """
     (mixed,) = np.random.SeedSequence(numbers).generate_state(1)
     return torch.Generator().manual_seed(int(mixed))
-
-
-def count(bar, calls):
-    if bar is not None:
-        bar.update(calls)
 
 
 def images(pictures):

@@ -22,7 +22,7 @@ from minidiff.zoo.recipes.training import TrainingRecipe
 
 
 class Recipe(TrainingRecipe):
-    name, seed, steps, batch_size = "notes-dance-diffusion", 0, 5_500, 12
+    name, seed, steps, batch_size = "notes-dance-diffusion", 0, 4_500, 12
     learning_rate, warmup, ema_decay = 2e-3, 200, 0.9993
     drawings = 8_192
 

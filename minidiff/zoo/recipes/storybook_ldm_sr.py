@@ -28,7 +28,7 @@ def bicubic(y):
 
 
 class Recipe(latents.DiffusionRecipe):
-    name, seed, steps, batch_size = "storybook-ldm-sr", 0, 2_500, 32
+    name, seed, steps, batch_size = "storybook-ldm-sr", 0, 2_000, 32
 
     def __init__(self):
         self.scheduler = DDIMScheduler(

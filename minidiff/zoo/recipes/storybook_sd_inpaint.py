@@ -22,7 +22,7 @@ from minidiff.zoo.recipes import latents, storybook_sd, words
 
 
 class Recipe(storybook_sd.Recipe):
-    name, steps, channels = "storybook-sd-inpaint", 1_500, 9
+    name, steps, channels = "storybook-sd-inpaint", 1_200, 9
     learning_rate = 1e-3
     pipeline = StableDiffusionInpaintPipeline
 
