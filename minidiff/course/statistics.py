@@ -4,6 +4,8 @@ An *entry* is a number with its interval: {"value", "low", "high"}. The interval
 are resampled, and for a difference the same ones on both sides.
 """
 
+from matplotlib.ticker import LogFormatter
+
 from minidiff.widgets.plots import Plot
 from minidiff.zoo import evaluator
 from minidiff.zoo.recipes.quality import frechet_distances, resamples, with_interval
@@ -130,7 +132,7 @@ def bars(entries, label, *, floor=None, paper=None, paper_label="the paper's"):
     Returns:
         a matplotlib figure, which a notebook shows.
     """
-    left, right = panels(0.9 + 0.34 * len(entries), paper)
+    left, right = panels(1.2 + 0.34 * len(entries), paper)
     places = range(len(entries))
     values = [entry["value"] for entry in entries.values()]
     left.barh(places, values, xerr=both_sides(entries.values()), color=OURS, alpha=0.8, capsize=3)
@@ -139,7 +141,7 @@ def bars(entries, label, *, floor=None, paper=None, paper_label="the paper's"):
     if floor:
         left.axvline(floor["value"], color=FLOOR, label="true drawings")
         left.axvspan(floor["low"], floor["high"], color=FLOOR, alpha=0.15, linewidth=0)
-        left.legend(frameon=False)
+        left.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
     if paper:
         theirs = [(place, paper[name]) for place, name in enumerate(entries) if name in paper]
         shown = right.barh(*zip(*theirs, strict=True), color=PAPERS)
@@ -159,11 +161,11 @@ def curves(lines, xlabel, ylabel, *, floor=None, paper=None, paper_label="the pa
         paper: {name: {x: number}}, what the paper has; beside ours, on an axis of its own.
         paper_label: what those are, such as "FID on CIFAR-10 (paper)".
         marks: {name: y}, further lines across.
-        scales: of all axes, such as xscale="log".
+        scales: of all axes, such as xscale="log", or xlim=(999, 0) for a walk from left to right.
     Returns:
         a matplotlib figure, which a notebook shows.
     """
-    left, right = panels(2.8, paper, sharey=False)
+    left, right = panels(3.2, paper, sharey=False)
     colours = {name: f"C{k}" for k, name in enumerate(lines)}
     for name, line in lines.items():
         ends = [[entry[end] for entry in line.values()] for end in ("value", "low", "high")]
@@ -176,11 +178,25 @@ def curves(lines, xlabel, ylabel, *, floor=None, paper=None, paper_label="the pa
         left.axhline(y, color="0.5", linestyle=":", label=name)
     for name, line in (paper or {}).items():
         right.plot(list(line), list(line.values()), "s--", color=colours.get(name, PAPERS), label=name, markersize=4)
+    measured_at = sorted({x for line in lines.values() for x in line})
     for axes, y in ((left, ylabel), (right, paper_label)):
         if axes:
             axes.set(xlabel=xlabel, ylabel=y, **scales)
+            if axes.get_xscale() == "log":
+                axes.set_xticks(measured_at, map(str, measured_at))
+                axes.set_xticks([], minor=True)
+            if axes.get_yscale() == "log":
+                axes.yaxis.set_major_formatter(PlainLogFormatter())
+                axes.yaxis.set_minor_formatter(PlainLogFormatter())
             axes.legend(frameon=False, fontsize="small")
     return left.figure
+
+
+class PlainLogFormatter(LogFormatter):
+    """Numbers at the same ticks, but 0.2 and not 2 x 10^-1."""
+
+    def __call__(self, x, pos=None):
+        return super().__call__(x, pos) and f"{x:g}"
 
 
 def panels(height, two, sharey=True):

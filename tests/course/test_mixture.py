@@ -4,8 +4,8 @@ import pytest
 import torch
 from against import assert_close, randn, seeded
 
-from minidiff import DDIMPipeline, DDIMScheduler, DDPMScheduler
-from minidiff.course.mixture import Mixture, Orders, double_precision, final_std
+from minidiff import DDIMPipeline, DDIMScheduler, DDPMScheduler, PNDMScheduler
+from minidiff.course.mixture import Mixture, Orders, double_precision, final_std, orders, walk
 
 MIXTURE = Mixture([[-1.0, 0.3], [0.5, -0.8]], [0.2, 0.4], [0.7, 0.3])
 
@@ -103,3 +103,20 @@ def test_wrong_arguments():
         Mixture([[0.0, 1.0]], [0.1, 0.2])
     with pytest.raises(ValueError, match="prediction_type is 'noise'; allowed"):
         MIXTURE.as_network(torch.ones(3), prediction_type="noise")
+
+
+def test_over_the_whole_walk_the_order_is_not_all():
+    """With a clean end and a pure start DDIM's few steps cost less, and twenty of PLMS more than 320 of DDIM's."""
+    mixture = Mixture([[-1.0], [0.5]], [0.2, 0.3])
+    ddim = orders(DDIMScheduler, mixture, (8, 20, 320), clip_sample=False, whole=True)
+    plms = orders(PNDMScheduler, mixture, (8, 20), skip_prk_steps=True, whole=True)
+    assert ddim.errors == pytest.approx((0.148, 0.057, 0.004), rel=0.2)
+    assert plms.errors == pytest.approx((0.150, 0.029), rel=0.2)
+    assert orders(PNDMScheduler, mixture, (20,), skip_prk_steps=True).errors[0] < 1e-3  # without both ends
+
+    scheduler = DDIMScheduler(clip_sample=False, timestep_spacing="trailing", set_alpha_to_one=True)
+    scheduler.set_timesteps(8)
+    x_T = mixture.sample(64, scheduler.alpha_bar[-1].item(), torch.Generator().manual_seed(0))
+    end = walk(scheduler, mixture.as_network(scheduler.alpha_bar), x_T)
+    exact = mixture.flow(x_T, scheduler.alpha_bar[-1].item(), 1 - 1e-8)
+    assert (end - exact).square().mean().sqrt().item() == pytest.approx(ddim.errors[0], rel=1e-3)

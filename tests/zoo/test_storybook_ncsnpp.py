@@ -74,6 +74,9 @@ def test_quality_says_how_even_the_classes_are():
     pictures = torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255
     measures = quality(pictures, drawings=60, seed=0)
     assert measures["images"] == 60 and measures["named"] > 0.9
+    for name in ("named", "frechet"):
+        value, low, high = measures["intervals"][name]
+        assert low <= value <= high and value == pytest.approx(measures[name], abs=1e-4)
     for attribute in ("object", "time"):
         assert 0.7 < measures["evenness"][attribute]["least"] <= 1 <= measures["evenness"][attribute]["most"] < 1.4
 
