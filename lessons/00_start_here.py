@@ -76,9 +76,9 @@ widgets.sheet([drawing.image for drawing in drawings], columns=4, size=96)
 # %% [markdown]
 # ## Where the picture comes from
 #
-# A picture is made in many small steps. The walk begins with pure noise, called $x_T$. It ends with a picture, called
-# $x_0$. At each step the network looks at the picture so far, $x_t$, and answers one question: *which part of this is
-# noise?* Then a little of that noise is removed.
+# A picture is made in many steps. They begin with pure noise, called $x_T$, and end with a picture, $x_0$. At each step
+# the network looks at the picture so far, $x_t$, and answers one question: *which part of this is noise?* A little of
+# it is removed. We record 24 steps.
 
 # %%
 walk = widgets.record(pipe, generator=torch.Generator().manual_seed(3), num_inference_steps=24)
@@ -129,9 +129,9 @@ widgets.ask(
 widgets.scrub(walk)
 
 # %% [markdown]
-# The first $\hat x_0$ is grainy, but it is the mean of many drawings: a sky, a ground, something brown in the middle,
-# and a moon on the left *and* on the right. Then one moon goes. Then the brown thing becomes a tree. Large things are
-# decided first, small ones last. Lesson 2 measures this.
+# The first $\hat x_0$ is grainy, but nearly the mean of all drawings: a sky, a ground, something brown in the middle, a
+# sun or moon on the left *and* on the right. Then it is night. Then one of the moons goes, and the brown thing becomes
+# a tree. Large things are decided first, small ones last. Lesson 2 measures this.
 
 # %% [markdown]
 # ## Same seed, same picture
@@ -180,8 +180,8 @@ minidiff.read(DDIMScheduler.step)
 
 # %% [markdown]
 # Does the checker notice errors? It makes some, one at a time: in the line of code it turns a plus into a minus, or
-# takes another name. Each of these *misprints* should be noticed. This is the check of the whole package. It takes some
-# ten seconds.
+# takes another name. Each of these *misprints* should be noticed. Here is the check of the whole package (some ten
+# seconds). A *pair* is a line and its equations.
 
 # %%
 from minidiff.papers.check import report  # noqa: E402
@@ -193,8 +193,8 @@ print(report.summary(checked))
 print("every line agrees with its equation:", "no" if checked.failures else "yes")
 
 # %% [markdown]
-# A pair is a line and its equations. A misprint that is not noticed must be one that changes nothing, and must stand in
-# a list, with its reason. `minidiff pairs` prints all of it.
+# A misprint that is not noticed must be one that changes nothing, and stand in a list, with the reason. In a terminal,
+# `minidiff pairs` prints all of it.
 
 # %% [markdown]
 # ## What comes next
@@ -207,8 +207,9 @@ print("every line agrees with its equation:", "no" if checked.failures else "yes
 # | [4. PNDM](04_pndm.ipynb) | say what a better step costs, and when it pays |
 
 # %% [markdown]
-# All lessons run on two processor cores in less than a minute each. At the end of each, the same code loads the large
-# networks that the authors of the papers published, where the network connection and the computer allow it.
+# All lessons run on two processor cores in less than a minute each. At the end of most, the same code loads the large
+# networks that the papers' authors published. That needs a connection, and sometimes a GPU; without them the lesson
+# says so and goes on.
 
 # %% [markdown]
 # ## Exercises

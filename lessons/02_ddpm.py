@@ -60,15 +60,15 @@ def noise(seed, *shape):
 # %% [markdown]
 # ## Into the noise
 #
-# Take a picture $x_0$, its numbers scaled to $[-1, 1]$. Time runs in $T = 1000$ *ticks*. At tick $t$ the picture
-# shrinks a little, and a little noise is added:
+# Take a picture $x_0$, its numbers scaled to $[-1, 1]$. Time runs in $T = 1000$ *ticks*. At tick $t$ its numbers are
+# made a little smaller, and a little noise is added:
 #
 # $$q(x_t \mid x_{t-1}) = \mathcal N\big(\sqrt{1 - \beta_t}\; x_{t-1},\ \beta_t I\big) \tag{2}$$
 
 # %% [markdown]
 # In words: if $x_{t-1}$ is known, $x_t$ is Gaussian, with that mean, and each of its numbers has the variance
-# $\beta_t$, independent of the others. The $\beta_t$ are small, from 0.0001 to 0.02. The shrinking makes room for the
-# noise: numbers of variance 1 keep variance $(1 - \beta_t) + \beta_t = 1$.
+# $\beta_t$, independent of the others. The $\beta_t$ are small, from 0.0001 to 0.02. Smaller numbers make room for the
+# noise: what has variance 1 keeps variance $(1 - \beta_t) + \beta_t = 1$.
 
 # %% jupyter={"source_hidden": true} tags=["diagram"]
 scheduler = DDPMScheduler()
@@ -77,28 +77,24 @@ x_0 = torch.tensor(list(cat.image.getdata())).reshape(1, 32, 32, 3).permute(0, 3
 seen = {t: scheduler.add_noise(x_0, noise(0), torch.tensor([t]))[0] for t in (150, 200, 999)}
 widgets.diagram(
     {
-        "x_0": (0.7, 1.2, x_0[0], "$x_0$, the picture"),
-        "before": (2.0, 1.2, None),
-        "x_prev": (3.0, 1.2, seen[150], "$x_{t-1}$"),
-        "x_t": (4.9, 1.2, seen[200], "$x_t$"),
-        "after": (5.9, 1.2, None),
+        "x_0": (0.8, 1.2, x_0[0], "$x_0$, the picture"),
+        "x_prev": (2.7, 1.2, seen[150], "$x_{t-1}$"),
+        "x_t": (5.3, 1.2, seen[200], "$x_t$"),
         "x_T": (7.2, 1.2, seen[999], "$x_T$, noise"),
     },
     [
-        ("x_0", "before"),
-        ("before", "x_prev"),
-        ("x_prev", "x_t", "$q$: add noise (easy)", -0.5),
-        ("x_t", "x_prev", "remove noise (this lesson)", -0.5),
-        ("x_t", "after"),
-        ("after", "x_T"),
+        ("x_0", "x_prev", "many ticks"),
+        ("x_prev", "x_t", "$q$: add noise (easy)", -0.4),
+        ("x_t", "x_prev", "remove noise (this lesson)", -0.4),
+        ("x_t", "x_T", "many ticks"),
     ],
-    width=7.9,
+    width=8.0,
     height=2.4,
 )
 
 # %% [markdown]
-# Must we make 600 ticks to see $x_{600}$? No. Shrinking many times is shrinking once. Adding independent Gaussian noise
-# many times is adding it once. With $\alpha_t = 1 - \beta_t$ and $\bar\alpha_t = \alpha_1 \alpha_2 \cdots \alpha_t$:
+# Must we make 600 ticks to see $x_{600}$? No. To multiply many times is to multiply once, and many independent Gaussian
+# noises add up to one. With $\alpha_t = 1 - \beta_t$ and $\bar\alpha_t = \alpha_1 \alpha_2 \cdots \alpha_t$:
 #
 # $$q(x_t \mid x_0) = \mathcal N\big(\sqrt{\bar\alpha_t}\; x_0,\ (1 - \bar\alpha_t) I\big) \tag{4}$$
 
@@ -145,7 +141,7 @@ widgets.noising(cat, scheduler, frames=16)
 # than the curve says, by this:
 
 # %%
-drawings = sampling.drawings(256, size=32, seed=1)  # (256, 3, 32, 32), none of them was trained on
+drawings = sampling.drawings(1000, size=32, seed=1)  # (1000, 3, 32, 32), none of them was trained on
 square = drawings.square().mean()
 print(f"mean square of the drawings' numbers: {square:.2f}, which is {10 * square.log10():.1f} dB")
 
@@ -166,7 +162,7 @@ widgets.schedule_plot(
 # a little noise was added.
 
 # %% [markdown]
-# *Bayes' rule* joins the two: the probability of a value of $x_{t-1}$ is the product of both, but for a constant. A
+# *Bayes' rule* joins the two: the probability of a value of $x_{t-1}$ is the product of both, times a constant. A
 # product of two Gaussians is again a Gaussian:
 #
 # $$q(x_{t-1} \mid x_t, x_0) = \mathcal N\big(\tilde\mu_t,\ \tilde\beta_t I\big), \tag{6}$$
@@ -184,8 +180,8 @@ widgets.schedule_plot(
 #    $x$.
 # 2. By (2) and (4) the logarithm is $-\frac{(x_t - \sqrt{\alpha_t} x)^2}{2 \beta_t} - \frac{(x -
 #    \sqrt{\bar\alpha_{t-1}} x_0)^2}{2 (1 - \bar\alpha_{t-1})}$ and a constant.
-# 3. A Gaussian's is $-\frac{(x - \tilde\mu_t)^2}{2 \tilde\beta_t}$ and a constant. So compare what stands before $x^2$
-#    and before $x$:
+# 3. A Gaussian has the logarithm $-\frac{(x - \tilde\mu_t)^2}{2 \tilde\beta_t}$ and a constant. So compare what stands
+#    before $x^2$ and before $x$:
 # 4. $\frac{1}{\tilde\beta_t} = \frac{\alpha_t}{\beta_t} + \frac{1}{1 - \bar\alpha_{t-1}}$ and
 #    $\frac{\tilde\mu_t}{\tilde\beta_t} = \frac{\sqrt{\alpha_t}}{\beta_t} x_t + \frac{\sqrt{\bar\alpha_{t-1}}}{1 -
 #    \bar\alpha_{t-1}} x_0$.
@@ -220,8 +216,8 @@ print(f"by (7):      mean {mu_tilde_t:.3f}, standard deviation {beta_tilde_t**0.
 # %% [markdown]
 # ## Back, with a guess
 #
-# Nobody tells a sampler $x_0$. Behind a noisy $x_t$ many pictures may lie, some more probable than others. A network
-# trained with squared error answers with their mean, says lesson 1. Call its answer $\hat x_0$.
+# Who makes a new picture does not know $x_0$. Behind a noisy $x_t$ many pictures may lie, some more probable than
+# others. A network trained with squared error answers with their mean, says lesson 1. Call its answer $\hat x_0$.
 #
 # **The jump:** we put $\hat x_0$ where $x_0$ stood in (7). Why may we?
 
@@ -231,8 +227,8 @@ print(f"by (7):      mean {mu_tilde_t:.3f}, standard deviation {beta_tilde_t**0.
 
 # %% [markdown]
 # For the shape it is nearly right, if the step is small. Each possible picture has its own Gaussian, and the truth is
-# the sum of all of them, wider than one. But in (7) $x_0$ is multiplied by $\beta_t$. With a small $\beta_t$ the
-# Gaussians lie so close together that their sum looks like one.
+# the sum of all of them, wider than one. But in (7) $x_0$ is multiplied by a factor with $\beta_t$ in it. With a small
+# $\beta_t$ the Gaussians lie so close together that their sum looks like one.
 
 # %% jupyter={"source_hidden": true}
 x_t, pictures = 0.1, torch.tensor([-0.8, 0.8])
@@ -242,12 +238,12 @@ for axes, t_prev in zip(panels, (480, 100), strict=True):
     behind = torch.softmax(-((x_t - a**0.5 * pictures) ** 2) / (2 * (1 - a)), dim=0)  # how probable each picture is
     mu = lambda x_0, a=a, b=b: (b**0.5 * (1 - a / b) * x_0 + (a / b) ** 0.5 * (1 - b) * x_t) / (1 - a)
     spread = ((1 - b) / (1 - a) * (1 - a / b)) ** 0.5
-    x = torch.linspace(-2, 2, 400)
+    x = torch.linspace(-3, 2, 400)
     hill = lambda m, spread=spread, x=x: torch.exp(-((x - m) ** 2) / (2 * spread**2)) / (spread * (2 * torch.pi) ** 0.5)
-    axes.plot(x, sum(share * hill(mu(x_0)) for share, x_0 in zip(behind, pictures, strict=True)), label="the truth")
-    axes.plot(x, hill(mu((behind * pictures).sum())), "--", label="with the mean guess")
+    axes.plot(x, sum(share * hill(mu(x_0)) for share, x_0 in zip(behind, pictures, strict=True)), label="truth")
+    axes.plot(x, hill(mu((behind * pictures).sum())), "--", label="guess")
     axes.set(xlabel="$x_{t-1}$", ylabel="probability density", title=f"from t = 500 to {t_prev}")
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(frameon=False, fontsize="small", loc="upper left")
 plt.show()
 
 # %% [markdown]
@@ -258,18 +254,18 @@ plt.show()
 # %% [markdown]
 # ## Training
 #
-# The network is asked for the noise $\epsilon$ in the picture. The picture follows from (4), solved for $x_0$:
+# (4) says that $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon$, where $\epsilon$ is noise of
+# variance 1. The network is asked for $\epsilon$. The picture follows:
 #
 # $$\hat x_0 = \frac{x_t - \sqrt{1 - \bar\alpha_t}\;\epsilon_\theta(x_t, t)}{\sqrt{\bar\alpha_t}} \tag{15}$$
 #
 # $\epsilon_\theta$ is the network; $\theta$ stands for its weights.
 
 # %% [markdown]
-# Take a drawing, a random time, and noise. Mix them by (4). Ask the network for the noise, and make the squared error
-# smaller:
+# To train it, take a drawing, a random time, and noise. Mix them to $x_t$. Ask the network for the noise, and make the
+# squared error smaller:
 #
-# $$L = \mathbb E\, \big\lVert \epsilon - \epsilon_\theta(x_t, t) \big\rVert^2, \qquad
-# x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon \tag{14}$$
+# $$L = \mathbb E\, \big\lVert \epsilon - \epsilon_\theta(x_t, t) \big\rVert^2 \tag{14}$$
 #
 # $\mathbb E$ is the mean over drawings, times and noises.
 
@@ -290,9 +286,9 @@ widgets.ask(
 )
 
 # %% [markdown]
-# We ask the finished network about 64 drawings that it has never seen, at six times. The loss is the mean of the
-# squared error over all numbers of a picture; a network that always says 0 has a loss of 1. Beside it stands what is
-# wrong with $\hat x_0$.
+# We ask the network about 64 drawings that it has never seen. The loss is the mean of the squared error over all
+# numbers of a picture; a network that always says 0 has a loss of 1. Beside it stands how wrong $\hat x_0$ is (the root
+# of the mean square).
 
 # %%
 pipe = DDPMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
@@ -318,8 +314,8 @@ rows = torch.stack([guess[0] for guess in guesses.values()] + [guess[1] for gues
 widgets.sheet(sampling.images((rows / 2 + 0.5).clamp(0, 1)), columns=6, size=64)
 
 # %% [markdown]
-# Above $x_t$, below $\hat x_0$, from $t = 0$ to 999. With more noise the loss falls, but $\hat x_0$ gets worse: (15)
-# divides what is wrong by $\sqrt{\bar\alpha_t}$, at $t = 999$ by 0.006.
+# Above $x_t$, below $\hat x_0$. With more noise the loss falls, but $\hat x_0$ gets worse: (15) divides what is wrong
+# by $\sqrt{\bar\alpha_t}$, at $t = 999$ by 0.006.
 
 # %% [markdown]
 # At $t = 999$ any drawing may lie behind the noise. So the right answer is nearly the mean of all drawings. The network
@@ -328,7 +324,7 @@ widgets.sheet(sampling.images((rows / 2 + 0.5).clamp(0, 1)), columns=6, size=64)
 
 # %% jupyter={"source_hidden": true}
 shown = torch.stack([drawings.mean(0).to(device), x_0_hat[0], x_0_hat.mean(0)])
-print("the mean of 256 drawings; one answer at t = 999; the mean of 64 answers")
+print("the mean of 1,000 drawings; one answer at t = 999; the mean of 64 answers")
 widgets.sheet(sampling.images((shown / 2 + 0.5).clamp(0, 1)), columns=3, size=128)
 
 # %% [markdown]
@@ -341,7 +337,8 @@ widgets.sheet(sampling.images((shown / 2 + 0.5).clamp(0, 1)), columns=3, size=12
 # 3. $\quad z \sim \mathcal N(0, I)$ if $t > 1$, else $z = 0$
 # 4. $\quad x_{t-1} = \tilde\mu_t(x_t, \hat x_0) + \sigma_t z$
 #
-# Here is line 4 in code. (The paper puts (15) into (7) and prints that, as (11). We keep $\hat x_0$ in sight.)
+# $z$ is new noise, and $\sigma_t$ its size. Here is line 4 in code. (The paper puts (15) into (7) and prints that, as
+# (11). We keep $\hat x_0$ in sight.)
 
 # %%
 minidiff.read(DDPMScheduler.step)
@@ -418,8 +415,8 @@ widgets.sheet(images[:8], columns=8, size=64)
 # %% [markdown]
 # 32 pictures are too few for a Fréchet distance.
 #
-# **Where it fails.** The other variance needs small steps. With ten leaps, the last but one goes from $t = 100$ to 0.
-# There $\beta_t$ is 0.105 and $\tilde\beta_t$ 0.0001. What the larger one adds, only the last step could remove.
+# **Where it fails.** The larger variance needs small steps. With ten leaps, the last but one goes from $t = 100$ to 0,
+# and adds noise of size $\sqrt{\beta_t} = 0.32$. The last step expects noise of size 0.01, and leaves it there.
 
 # %%
 for name in ("DDPM, 10 steps", "DDPM, large, 10 steps"):
@@ -434,7 +431,8 @@ for name in ("DDPM, 10 steps", "DDPM, large, 10 steps"):
 
 # %% [markdown]
 # By chance alone some answers are right: "mountains" is right in every second picture. So we subtract chance. 1 means
-# always right, 0 no better than chance. (Statisticians call this Cohen's kappa.)
+# always right, 0 no better than chance. (Statisticians call this Cohen's kappa.) We call an attribute half decided
+# where its curve passes one half.
 
 # %% jupyter={"source_hidden": true}
 widgets.ask(
@@ -451,11 +449,11 @@ widgets.ask(
 
 # %%
 live, _ = ddpm.agreement(pipe, samples=96, steps=25)
-large = claims.measured("ddpm").get("agreement", live)
-print("live: ", statistics.table(live))
-print("shown:", statistics.table(large))
+print("live:", statistics.table(live))
 
 # %% jupyter={"source_hidden": true}
+large = claims.measured("ddpm").get("agreement", live)
+print(f"{large['samples']} walks of {large['steps']} steps")
 statistics.curves(
     ddpm.curves_of(large),
     "t (the walk goes from right to left)",
@@ -468,7 +466,8 @@ statistics.curves(
 print("the time of day is decided before the object:", comparison["half"]["verdict"])
 
 # %% [markdown]
-# The network sees day or night at a time when you see nothing but noise. The object comes last, some 300 ticks later.
+# The network sees day or night at a time when you see nothing but noise. The object comes last, more than 200 ticks
+# later.
 
 # %% [markdown]
 # ## With the official weights
@@ -485,8 +484,8 @@ pictures = official.show(DDPMPipeline, "google/ddpm-celebahq-256", gpu=True, bat
 # %% [markdown]
 # ## Exercises
 #
-# Replace the `...` and run the cell. It checks a property that only a right answer has: `minidiff.read(exercises)`
-# shows which. Two hints and a solution are folded below each.
+# Replace the `...` and run the cell. It checks a property that only a right answer has. Two hints and a solution are
+# folded below each.
 
 # %% [markdown]
 # **1. Noise that stays noise.** Write one tick of (2) for any $\beta$. The check feeds it numbers of variance 1. Is it
@@ -567,8 +566,8 @@ print(exercises.best_eps(best_eps))
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# All is Gaussian here, so the best guess is a number times $x_t$: $\hat\epsilon = c\,x_t$. Put (14)'s $x_t$ into
-# $\mathbb E (\epsilon - c\,x_t)^2$.
+# All is Gaussian here, so the best guess is a number times $x_t$: $\hat\epsilon = c\,x_t$. Put $x_t =
+# \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon$ into $\mathbb E (\epsilon - c\,x_t)^2$.
 # </details>
 #
 # <details><summary>Hint 2</summary>
