@@ -70,7 +70,7 @@ def test_text_comes_in_small_portions(source):
 @every_lesson
 def test_the_head_says_what_one_needs_what_to_skip_and_how_long_each_section_takes(source):
     for label in ("**You need:**", "**To skip:**"):
-        assert re.search(re.escape(label) + r" \w", head(source)), label
+        assert re.search(re.escape(label) + r" \S", head(source)), label
     minutes = dict(re.findall(r"^\| ([^|]+?) \| (\d+) \|$", head(source), re.MULTILINE))
     assert list(minutes) == sections(source)
     assert all(int(number) > 0 for number in minutes.values())
