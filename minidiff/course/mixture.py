@@ -21,7 +21,7 @@ from torch import nn
 from minidiff.models.unet_2d import UNet2DOutput
 from minidiff.noise import randn
 
-CLEAN = 1 - 1e-10  # all but \bar\alpha = 1, where \log\sigma ends
+CLEAN = 1 - 1e-10  # the level of a picture, but for what keeps the logarithm of its noise finite
 
 
 class Mixture:

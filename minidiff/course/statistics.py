@@ -228,9 +228,10 @@ def table(result):
 
 
 def name_of(row):
-    """str: what a row is about, such as "DDIM, 20 steps"."""
-    steps = [f"{row['steps']} steps"] if "steps" in row else []
-    return ", ".join([row[key] for key in ("sampler", "attribute", "part") if key in row] + steps)
+    """str: what a row is about, such as "DDIM, 20 steps" or "t = 999"."""
+    what = [row[key] for key in ("sampler", "attribute", "part") if key in row]
+    what += [form.format(row[key]) for key, form in (("steps", "{} steps"), ("t", "t = {}")) if key in row]
+    return ", ".join(what)
 
 
 def entry_of(quality, measure):

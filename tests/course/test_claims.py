@@ -240,6 +240,7 @@ def test_what_an_euler_step_gets_wrong(pipe):
         patch.setattr(ddim, "sampler", lambda name, pipe: SimpleNamespace(scheduler=trailing()))
         result, _ = ddim.euler_error(toy, samples=2, steps=5)
     assert [row["t"] for row in result["rows"]] == [999, 799, 599, 399]
+    assert statistics.table(result).splitlines()[1].startswith("t = 999  wrong by ")
     alpha_bar = trailing().alpha_bar.double()
     for row in result["rows"]:
         a, b = alpha_bar[row["t"]], alpha_bar[row["t"] - 200]
@@ -288,7 +289,7 @@ def test_slerp_keeps_the_radius_and_the_angle():
 def test_what_was_measured():
     for paper in ("ddpm", "ddim", "pndm"):
         found = claims.measured(paper)
-        assert all(result["samples"] >= 1_000 for result in found.values())
+        assert found and all(result["samples"] in (1_000, 500, 250) for result in found.values())
         for result in found.values():
             text = statistics.table(result)
             assert len(text.splitlines()) == 1 + len(result["rows"])

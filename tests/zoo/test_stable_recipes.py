@@ -50,10 +50,7 @@ def test_masks_of_the_training_stream():
 
 
 def test_a_wider_unet_begins_as_the_narrow_one():
-    narrow, wide = (
-        recipe("storybook-sd").network(),
-        super(storybook_sd_inpaint.Recipe, recipe("storybook-sd-inpaint")).network(),
-    )
+    narrow, wide = recipe("storybook-sd").unet(), recipe("storybook-sd-inpaint").unet()
     wide = storybook_sd_inpaint.widened(narrow, wide)
     z, beside, context = randn(1, 4, 16, 16), randn(1, 5, 16, 16, seed=1), randn(1, 20, 96, seed=2)
     with torch.no_grad():

@@ -128,8 +128,8 @@ def euler_error(pipe, samples=CURVES, steps=50, seed=0, work=None):
     r"""What a step gets wrong, by its place on the walk.
 
     In the coordinates \bar x = x / \sqrt{\bar\alpha} and \sigma = \sqrt{(1 - \bar\alpha) / \bar\alpha} a step goes
-    straight on, by \Delta\sigma along the \epsilon of its beginning. When it ends \epsilon is another one, so it is off
-    by about \Delta\sigma \Delta\epsilon, up to a half; in x_t's own coordinates \sqrt{\bar\alpha} times as much.
+    straight on, by \Delta\sigma along the \epsilon of its beginning. At its end \epsilon has turned by \Delta\epsilon,
+    so it is off by about half of \Delta\sigma \Delta\epsilon; in x_t's own coordinates \sqrt{\bar\alpha} times as much.
 
     Args: as `ddim_against_ddpm`, but `CURVES` pictures at most.
     Returns:

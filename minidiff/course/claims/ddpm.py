@@ -4,7 +4,7 @@ Denoising Diffusion Probabilistic Models. Ho, Jain & Abbeel, NeurIPS 2020, arXiv
 steps (table 1), small steps being those that a Gaussian can reverse, with either of two variances (section 3.2); large
 features appear first and details last (section 4.3).
 
-All of it takes 110 to 120 minutes of one core, at 100 calls of the network a second; 83 of them are the 500 pictures of
+All of it takes about 110 minutes of one core, at 100 calls of the network a second; 83 of them are the 500 pictures of
 1,000 steps.
 """
 
@@ -59,7 +59,7 @@ def agreement(pipe, samples=1000, steps=50, seed=0, work=None):
         (result, guesses). The rows hold, by attribute, its "curve", a list of entries with their "t", and "half", the
         entry of the timestep at which it passes one half, 0 ... T - 1. The comparison is of the time of day, which
         colours the whole picture, with the object. {"guesses": the predicted x_0 in [0, 1] of the first batch, one
-        entry a step}, less those of a batch that was found again, of which nothing but the answers is kept.
+        entry a step; none where `work` had its answers already}.
     """
     x_T, work, guesses = noises(pipe, samples, seed), work or Work(), []
     ddpm = sampler("DDPM", pipe)

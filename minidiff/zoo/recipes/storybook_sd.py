@@ -4,12 +4,16 @@ High-Resolution Image Synthesis with Latent Diffusion Models. Rombach et al., CV
 (3), over the latents of storybook-kl, with the frozen text model of storybook-clip. Every tenth prompt is the empty
 one, so that there is something to be guided away from (Ho & Salimans, arXiv:2207.12598). The scheduler's config is that
 of Stable Diffusion 1.5.
+
+The UNet starts from storybook-ldm-text's, which draws the same latents from the words of another text model: as many
+steps from nothing drew only 78 of 100 prompts as they said, others in wrong colours or blurred.
 """
 
 from pathlib import Path
 
 import torch
 
+from minidiff import zoo
 from minidiff.models.autoencoder_kl import AutoencoderKL
 from minidiff.models.clip import CLIPTextModel
 from minidiff.models.safety_checker import StableDiffusionSafetyChecker
@@ -41,6 +45,11 @@ class Recipe(latents.DiffusionRecipe):
         self.scheduler = PNDMScheduler.from_config(PUBLISHED)
 
     def network(self):
+        unet, started = self.unet(), UNet2DConditionModel.from_pretrained(zoo.path("storybook-ldm-text") / "unet")
+        unet.load_state_dict(started.state_dict())
+        return unet
+
+    def unet(self):
         return UNet2DConditionModel(
             16,
             self.channels,

@@ -30,7 +30,7 @@ class Recipe(storybook_sd.Recipe):
         """storybook-sd's UNet with five input channels more."""
         here = Path("storybook-sd", "unet")
         source = here if here.is_dir() else zoo.path("storybook-sd") / "unet"
-        return widened(UNet2DConditionModel.from_pretrained(source), super().network()).train()
+        return widened(UNet2DConditionModel.from_pretrained(source), self.unet()).train()
 
     @torch.no_grad()
     def data(self):
