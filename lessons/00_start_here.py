@@ -116,7 +116,7 @@ widgets.ask(
         "in no picture: all grey": "It has learnt more than that. The sky is above in every drawing, for example.",
         "in one of the 50,000 drawings": "Which one? Nothing in the noise tells it yet.",
         "in the mean of all drawings": "All drawings are still possible. Their mean is the guess with the smallest "
-        "error; lesson 1 shows why.",
+        "error, on average; lesson 1 shows why.",
     },
     right="in the mean of all drawings",
 )
@@ -130,8 +130,8 @@ widgets.scrub(walk)
 
 # %% [markdown]
 # The first $\hat x_0$ is grainy, but nearly the mean of all drawings: a sky, a ground, something brown in the middle, a
-# sun or moon on the left *and* on the right. Then it is night. Then one of the moons goes, and the brown thing becomes
-# a tree. Large things are decided first, small ones last. Lesson 2 measures this.
+# sun or moon on the left *and* on the right. Then it is night. The brown thing becomes a tree, and one of the moons
+# goes. Large things are decided first, small ones last. Lesson 2 measures this.
 
 # %% [markdown]
 # ## Same seed, same picture

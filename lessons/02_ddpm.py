@@ -121,7 +121,7 @@ widgets.ask(
         "a half": "The $\\beta_t$ are small at first, but they add up.",
         "a quarter": "",
         "a twelfth": "The $\\beta_t$ of the first 500 ticks have the sum 2.5, and $\\bar\\alpha_{500}$ is about "
-        "$e^{-2.5} = 0.08$.",
+        "exp(-2.5) = 0.08.",
     },
     right="a twelfth",
 )
