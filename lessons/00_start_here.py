@@ -11,13 +11,28 @@
 #
 # In ten minutes you will have
 #
-# * drawn pictures with a diffusion model that runs on your own processor,
+# * drawn pictures with a diffusion model, on your own computer,
 # * watched one of them come out of noise, step by step,
-# * read the line of code that does it beside the equation that it implements,
+# * read the line of code that does it, beside the equation that it computes,
 # * asked a machine whether the two agree.
+
+# %% [markdown]
+# **You need:** this notebook, and nothing else. No account, no download, no GPU; no mathematics, and no experience with
+# neural networks. The exercises ask for a little Python.
 #
-# No account, no download, no GPU. The weights, a few megabytes, came with the package. All cells together run in half a
-# minute.
+# **To skip:** the exercises, if you have only ten minutes. No later lesson needs them.
+
+# %% [markdown]
+# | section | minutes |
+# |---|---|
+# | A picture | 1 |
+# | Where the picture comes from | 3 |
+# | Same seed, same picture | 1 |
+# | How good are the pictures? | 1 |
+# | The code beside its equations | 3 |
+# | What comes next | 1 |
+# | Exercises | 15 |
+# | Where to read on | 1 |
 
 # %%
 import torch
@@ -32,19 +47,25 @@ print("runs on the", {"cuda": "GPU", "cpu": "processor"}[device])
 # %% [markdown]
 # ## A picture
 #
-# A *pipeline* is a trained network and a rule for using it. This one is a DDIM; lesson 3 is about it. We ask for eight
-# pictures, and hand over the one thing that they depend on: a source of random numbers with a seed.
+# *Noise* is a picture made of random numbers. A *diffusion model* turns noise into a picture that looks like those it
+# has learnt from. It has two parts: a *network*, which is a function with 2.4 million numbers that were adjusted by
+# training, and a rule for using it. Both together are called a *pipeline*.
+
+# %% [markdown]
+# We load a pipeline and ask for eight pictures. Its rule is called DDIM; lesson 3 explains it. The number 3 is a
+# *seed*: it decides which random numbers come. So you get the same eight pictures as we did.
 
 # %%
 pipe = DDIMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
 pipe.set_progress_bar_config(disable=True)
 
-images = pipe(batch_size=8, generator=torch.Generator().manual_seed(7), num_inference_steps=50).images
+images = pipe(batch_size=8, generator=torch.Generator().manual_seed(3), num_inference_steps=50).images
 widgets.sheet(images, columns=8, size=96)
 
 # %% [markdown]
-# Nobody drew these. The network has seen 50,000 drawings of a small world, made of six objects, eight colours, four
-# times of day and, sometimes, mountains. Here are four drawings of that world, made by a program:
+# Nobody drew these. (The second one is not quite right. How often that happens, we count below.) The network has learnt
+# from 50,000 drawings of a small world: six objects, eight colours, and four kinds of sky (day, sunset, night, snow),
+# with or without mountains. Those drawings were made by a program. Here are four:
 
 # %%
 drawings = [zoo.world.draw(seed=seed, size=32) for seed in (3, 14, 15, 92)]
@@ -55,101 +76,179 @@ widgets.sheet([drawing.image for drawing in drawings], columns=4, size=96)
 # %% [markdown]
 # ## Where the picture comes from
 #
-# The walk begins at pure noise, here called $x_T$, and ends at a picture, $x_0$. In between, at every step, the network
-# is shown the picture of the moment, $x_t$, and asked one question: *which part of this is noise?* Take away what it
-# answers and you get the picture that it believes in at this moment, $\hat x_0$.
-#
-# **Before you move the slider: what will the network believe in when it is shown nothing but noise?**
+# A picture is made in many steps. They begin with pure noise, called $x_T$, and end with a picture, $x_0$. At each step
+# the network looks at the picture so far, $x_t$, and answers one question: *which part of this is noise?* A little of
+# it is removed. We record 24 steps.
 
 # %%
-walk = widgets.record(pipe, generator=torch.Generator().manual_seed(7), num_inference_steps=24)
+walk = widgets.record(pipe, generator=torch.Generator().manual_seed(3), num_inference_steps=24)
+
+# %% jupyter={"source_hidden": true} tags=["diagram"]
+i = 18
+widgets.diagram(
+    {
+        "x_t": (1.0, 1.55, walk.x[i][0], "$x_t$, the picture so far"),
+        "network": (2.6, 1.55, "network"),
+        "eps": (4.1, 1.55, walk.eps[i][0] / 3, "what it takes for noise"),
+        "rule": (5.7, 1.55, "rule: remove\na little of it"),
+        "x_prev": (7.3, 1.55, walk.x[i + 1][0], "the next picture"),
+    },
+    [
+        ("x_t", "network"),
+        ("network", "eps"),
+        ("eps", "rule"),
+        ("rule", "x_prev"),
+        ("x_t", "rule", "", -0.35),
+        ("x_prev", "x_t", "again, until no noise is left", -0.28),
+    ],
+    width=8.1,
+    height=2.9,
+)
+
+# %% [markdown]
+# If we removed *all* of that noise at once, we would see the picture that the network believes in at this moment. It is
+# called $\hat x_0$. (A hat on a letter means: a guess of it.) Here is a question about it. Choose first, then look.
+
+# %% jupyter={"source_hidden": true}
+widgets.ask(
+    "In the first step the network sees nothing but noise. In which picture does it believe?",
+    {
+        "in no picture: all grey": "It has learnt more than that. The sky is above in every drawing, for example.",
+        "in one of the 50,000 drawings": "Which one? Nothing in the noise tells it yet.",
+        "in the mean of all drawings": "All drawings are still possible. Their mean is the guess with the smallest "
+        "error, on average; lesson 1 shows why.",
+    },
+    right="in the mean of all drawings",
+)
+
+# %% [markdown]
+# Now press the play button, or move the slider. On the left is $x_t$, in the middle $\hat x_0$, on the right the noise
+# that the network sees (a third of it, to make it easier to look at).
+
+# %%
 widgets.scrub(walk)
 
 # %% [markdown]
-# Nothing that one could name: coloured fog, since it has next to nothing to go by (lesson 2 says why it is coloured).
-# Then a sky, then a shape, then a thing. It commits to large features first and to small ones last. Lesson 2 puts a
-# number on that.
-#
+# The first $\hat x_0$ is grainy, but nearly the mean of all drawings: a sky, a ground, something brown in the middle, a
+# sun or moon on the left *and* on the right. Then it is night. The brown thing becomes a tree, and one of the moons
+# goes. Large things are decided first, small ones last. Lesson 2 measures this.
+
+# %% [markdown]
 # ## Same seed, same picture
 #
-# After $x_T$ nothing in this pipeline is random. So the seed is the picture's address. Is it, even if the picture is
-# drawn alone, or in company?
+# After the first noise, nothing in this pipeline is random. So the seed decides the whole picture. Does it matter
+# whether the picture is made alone, or together with others? We make the picture of seed 3 both ways.
 
 # %% tags=["nbval-check-output"]
 alone = pipe(1, torch.Generator().manual_seed(3), num_inference_steps=10, output_type="pt").images
 seeds = [torch.Generator().manual_seed(seed) for seed in (1, 2, 3)]
 company = pipe(3, seeds, num_inference_steps=10, output_type="pt").images
-print(tuple(alone.shape), tuple(company.shape))
-print("the third of three is the one drawn alone:", "yes" if (company[2] - alone[0]).abs().max() < 1e-3 else "no")
+print(tuple(alone.shape), tuple(company.shape))  # how many, colours, height, width
+print("the third of three is the one made alone:", "yes" if (company[2] - alone[0]).abs().max() < 1e-3 else "no")
 
 # %% [markdown]
-# ## What is a picture worth?
+# ## How good are the pictures?
 #
-# Looking is good, counting is better. The zoo has an *evaluator*, a small network that names what a picture of this
-# world shows, and says "none of these" to rubbish. It judges every model in this course.
+# Looking is good, counting is better. The *evaluator* is a second small network. It says what a picture of this world
+# shows, or "none of these". We call a picture *named* if the evaluator is at least 90 % sure of its object. We count
+# among 64 pictures, made in 3 steps and in 20.
 
 # %%
 few = pipe(64, torch.Generator().manual_seed(0), num_inference_steps=3, output_type="pt").images
 many = pipe(64, torch.Generator().manual_seed(0), num_inference_steps=20, output_type="pt").images
 named = {steps: zoo.evaluate(images.cpu())["named"] for steps, images in ((3, few), (20, many))}
 for steps, share in named.items():
-    print(f"{steps:2} steps: {100 * share:.0f} % of 64 pictures show an object beyond doubt")
+    print(f"{steps:2} steps: {100 * share:.0f} % of 64 pictures are named")
 
 # %% tags=["nbval-check-output"]
-print("more steps, better pictures:", "yes" if named[20] > named[3] else "no")
+print("more steps, more pictures are named:", "yes" if named[20] > named[3] else "no")
 
 # %% [markdown]
 # ## The code beside its equations
 #
-# This is the whole step from $x_t$ to $x_{t-1}$: each equation of the paper, with its number, beside the line that
-# computes it. It is the code that just ran, read from the installed package. **Point at a letter**: wherever equations
-# and code mean the same thing, it lights up, and a line says what it stands for.
+# Here is the whole rule, the code that has just run. Each equation of the paper, with its number there, stands beside
+# the line that computes it. You need not understand it today. **Point at a letter**: it lights up wherever it stands,
+# and a line says what it means.
 
 # %%
 minidiff.read(DDIMScheduler.step)
 
 # %% [markdown]
-# An equation beside a line is a comment, and comments lie. Here they cannot: a checker reads the equation, works it out
-# on the same numbers as the line, and compares. Then it makes misprints, a plus for a minus, one name for another, and
-# demands that each is noticed. This is the check of the whole package (`minidiff pairs` prints it):
+# An equation beside a line is only a comment, and comments can be wrong. So a program, the checker, computes the
+# equation with the same numbers as the line, and compares. No program compares the equation with the printed paper.
+# That is left to people: to us, and to you. The number says where to look.
 
-# %% tags=["nbval-check-output"]
+# %% [markdown]
+# Does the checker notice errors? It makes some, one at a time: in the line of code it turns a plus into a minus, or
+# takes another name. Each of these *misprints* should be noticed. Here is the check of the whole package (some ten
+# seconds). A *pair* is a line and its equations.
+
+# %%
 from minidiff.papers.check import report  # noqa: E402
 
 checked = report.check_package()
-print("equations that do not hold:", len(checked.failures))
+print(report.summary(checked))
+
+# %% tags=["nbval-check-output"]
+print("every line agrees with its equation:", "no" if checked.failures else "yes")
 
 # %% [markdown]
-# ## What else is promised
-#
-# **One to one.** The weights that the papers' authors published load into the same classes, and the pictures are
-# those of the original code. Where a paper, its code and today's libraries disagree, a *ledger* says so. One of its
-# entries:
-
-# %%
-from minidiff.papers import ledger  # noqa: E402
-
-print(ledger.entry("DDIM target"))
+# A misprint that is not noticed must be one that changes nothing, and stand in a list, with the reason. In a terminal,
+# `minidiff pairs` prints all of it.
 
 # %% [markdown]
-# **Runs anywhere.** Every lesson runs on two processor cores in less than a minute, with the weights of the package.
-# With a GPU the same lesson runs there, and shows what the large networks draw.
-#
-# ## The map
+# ## What comes next
 #
 # | lesson | what you can do afterwards |
 # |---|---|
-# | [2. DDPM](02_ddpm.ipynb) | derive the step from noise to picture, and train a network for it |
+# | [1. Noise and denoiser](01_noise_and_denoiser.ipynb) | write and train a denoiser of your own in half a minute |
+# | [2. DDPM](02_ddpm.ipynb) | derive the step from noise to picture |
 # | [3. DDIM](03_ddim.ipynb) | draw in a fifth of the steps, and turn pictures back into noise |
-# | [4. PNDM](04_pndm.ipynb) | follow the same curve with a better ruler, and measure how good it is |
-#
+# | [4. PNDM](04_pndm.ipynb) | say what a better step costs, and when it pays |
+
+# %% [markdown]
+# All lessons run on two processor cores in less than a minute each. At the end of most, the same code loads the large
+# networks that the papers' authors published. That needs a connection, and sometimes a GPU; without them the lesson
+# says so and goes on.
+
+# %% [markdown]
 # ## Exercises
 #
-# Each is checked by a property that only a right answer has: `minidiff.read(exercises)` shows it. Replace the `...`;
-# a solution is folded below each.
+# Replace the `...` and run the cell. It says whether you are right, and if not, what is wrong. Below each cell two
+# hints and a solution are folded.
+
+# %% [markdown]
+# **1. A cat at night (open: many answers are right).** Find a seed whose picture, in 20 steps, shows a cat at night.
+# About one picture in 24 does.
+
+# %%
+seed = ...
+
+print(exercises.cat_at_night(seed, pipe))
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>
 #
-# **1. A callback.** Every pipeline calls a function of yours after each step: `f(pipe, i, t, tensors)`. Write one that
-# stops the walk after the fifth step. (The loop ends when somebody sets `pipe.interrupt = True`.)
+# You can try one seed after the other. It is faster to draw many pictures at once, each with its own seed.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The section "Same seed, same picture" gives the pipeline a list of three seeds. Give it 48, and show the sheet.
+# </details>
+#
+# <details><summary>Solution</summary>
+#
+# ```python
+# seeds = [torch.Generator().manual_seed(seed) for seed in range(48)]
+# widgets.sheet(pipe(48, seeds, num_inference_steps=20).images, columns=8)  # look at it, and count from 0
+# seed = 24
+# ```
+# </details>
+
+# %% [markdown]
+# **2. Stop after five.** A pipeline calls a function of yours after each step, as `f(pipe, i, t, tensors)`; `i` is the
+# number of the step. If the function sets `pipe.interrupt = True`, the walk ends. End it after the fifth step.
 
 
 # %%
@@ -159,59 +258,62 @@ def stop_after_five(pipe, i, t, tensors): ...
 print(exercises.stop_after_five(stop_after_five, pipe))
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# The function is called 20 times. At which call must it act, and what must it leave alone at the others?
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Python counts from 0: the first step has `i = 0`, so the fifth has `i = 4`.
+# </details>
+#
 # <details><summary>Solution</summary>
 #
 # ```python
 # def stop_after_five(pipe, i, t, tensors):
-#     pipe.interrupt = i == 4  # the first step is number 0
+#     pipe.interrupt = i == 4
 # ```
 # </details>
-#
-# **2. Half way.** `latents=` starts a walk from noise of your own. Make a noise that is half way between those of the
-# seeds 1 and 2. The check is about its size: the numbers of a noise have variance 1, and so must yours.
+
+# %% [markdown]
+# **3. Half way.** A walk can begin with noise of your own: `pipe(latents=...)`. Make a noise half way between two
+# others. It must be noise itself: the *variance* of its numbers, the mean of their squares, must be 1. (That of both
+# others is 1.)
 
 
 # %%
-def half_way(a, b): ...  # two noises, (1, 3, 32, 32) each
+def half_way(a, b): ...  # two noises, each (1, 3, 32, 32): one picture, three colours, 32 times 32 pixels
 
 
 print(exercises.half_way(half_way))
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Try the mean, `(a + b) / 2`, and read what the check says of its variance.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The noises have nothing to do with each other, so the variance of `a + b` is 1 + 1 = 2. If you divide numbers by $c$,
+# their variance is divided by $c^2$.
+# </details>
+#
 # <details><summary>Solution</summary>
 #
 # ```python
 # def half_way(a, b):
-#     return (a + b) / 2**0.5  # variances add, so the mean (a + b) / 2 would have a variance of one half
+#     return (a + b) / 2**0.5
 # ```
-# Then look at `pipe(latents=half_way(torch.randn(1, 3, 32, 32), torch.randn(1, 3, 32, 32))).images[0]`. Lesson 3
-# walks the whole way.
+# Look at its picture: `pipe(latents=half_way(torch.randn(1, 3, 32, 32), torch.randn(1, 3, 32, 32))).images[0]`. Lesson
+# 3 walks the whole way from one picture to another.
 # </details>
-#
-# **3. What the network believes.** Without noise the network has nothing to find. Show it a clean drawing and tell it
-# that `t = 0`: how large is the noise that it reports, as a standard deviation? Compare with what it reports for
-# pure noise and `t = 999`. The check asks that your two numbers are what a good network says.
-
-
-# %%
-def reported_noise(unet, x, t): ...  # unet(x, t).sample is what the network says; return its standard deviation
-
-
-print(exercises.reported_noise(reported_noise, pipe.unet))
 
 # %% [markdown]
-# <details><summary>Solution</summary>
-#
-# ```python
-# def reported_noise(unet, x, t):
-#     return unet(x, t).sample.std().item()
-# ```
-# It does not report zero for the clean drawing: at `t = 0` there always *was* a little noise in training, of standard
-# deviation 0.01, and the network, asked for it in units of its own size, makes out what it can.
-# </details>
-#
 # ## Where to read on
 #
-# * [Lesson 2](02_ddpm.ipynb), from the beginning: what noise does to a picture, and why it can be undone.
-# * Lilian Weng, *What are diffusion models?*, for the mathematics in one sitting.
-# * `minidiff --help`, for what can be done without a notebook.
+# * [Lesson 1](01_noise_and_denoiser.ipynb): train a network yourself, and see why it answers with a mean.
+# * Lilian Weng, [*What are diffusion models?*](https://lilianweng.github.io/posts/2021-07-11-diffusion-models/): all
+#   the mathematics on one page.
+# * `minidiff --help` in a terminal: what can be done without a notebook.

@@ -10,16 +10,34 @@
 # # 2. DDPM: undo the noise, a little at a time
 #
 # *Denoising Diffusion Probabilistic Models.* Ho, Jain & Abbeel, NeurIPS 2020,
-# [arXiv:2006.11239](https://arxiv.org/abs/2006.11239)
+# [arXiv:2006.11239](https://arxiv.org/abs/2006.11239). When you are done you can
 #
-# A cat can be drowned in noise by anybody. This lesson is about getting it back. When you are done you can
+# * compute the noisy picture of any time in one line,
+# * derive the step back, and say why it must be small,
+# * read the training loss and the sampling loop,
+# * say in which order the model decides.
+
+# %% [markdown]
+# **You need:** [lesson 1](01_noise_and_denoiser.ipynb), above all why a denoiser answers with a mean. Mean and variance
+# of random numbers, and the Gaussian (normal) distribution. Numbers in brackets, such as (4), are those of the paper's
+# equations.
 #
-# * say how much of a picture is left at time $t$, and compute $x_t$ in one line,
-# * derive the step back for somebody who knows the picture, and say what takes its place for somebody who does not,
-# * read the training loss and the sampling loop as one reads a recipe,
-# * say in which order a diffusion model makes its decisions.
-#
-# Reading takes about an hour, running all cells less than a minute on two CPU cores.
+# **To skip:** what is folded; and the two claims, if you only want to know how it works.
+
+# %% [markdown]
+# | section | minutes |
+# |---|---|
+# | Into the noise | 9 |
+# | Back, if the picture is known | 9 |
+# | Back, with a guess | 9 |
+# | Training | 7 |
+# | The sampling loop | 8 |
+# | Claim 1: good pictures | 6 |
+# | Claim 2: large features first | 5 |
+# | With the official weights | 2 |
+# | Exercises | 30 |
+# | What the ledger says | 2 |
+# | Where to read on | 1 |
 
 # %%
 import matplotlib.pyplot as plt
@@ -28,12 +46,14 @@ import torch
 import minidiff
 from minidiff import DDPMPipeline, DDPMScheduler, widgets, zoo
 from minidiff.course import claims, official, statistics
-from minidiff.course.claims import sampling
-from minidiff.course.claims.ddpm import agreement
+from minidiff.course.claims import ddpm, sampling
 from minidiff.course.exercises import ddpm as exercises
+from minidiff.zoo.evaluator import as_tensor
 
 torch.set_grad_enabled(False)  # nothing is trained here
 device = "cuda" if torch.cuda.is_available() else "cpu"
+scheduler = DDPMScheduler()  # holds the betas of the paper
+cat = zoo.world.draw(seed=16, size=32)
 
 
 def noise(seed, *shape):
@@ -41,47 +61,91 @@ def noise(seed, *shape):
 
 
 # %% [markdown]
-# ## Drowning a cat
+# ## Into the noise
 #
-# Take a picture $x_0$, its numbers scaled to $[-1, 1]$. At every tick $t$ shrink it a little and add a little noise:
+# Take a picture $x_0$, its numbers scaled to $[-1, 1]$. Time runs in $T = 1000$ *ticks*. At tick $t$ its numbers are
+# made a little smaller, and a little noise is added:
 #
 # $$q(x_t \mid x_{t-1}) = \mathcal N\big(\sqrt{1 - \beta_t}\; x_{t-1},\ \beta_t I\big) \tag{2}$$
-#
-# $\beta_t$ is the variance of the noise added. The shrinking makes room for it: what has variance 1 keeps it, all else
-# moves towards it. After $T = 1000$ ticks nothing is left of the cat.
-#
-# Nobody wants to run a thousand ticks to see tick 600. Shrinking and adding noise many times is shrinking once and
-# adding noise once. With $\alpha_t = 1 - \beta_t$ and $\bar\alpha_t = \alpha_1 \alpha_2 \cdots \alpha_t$:
+
+# %% [markdown]
+# In words: if $x_{t-1}$ is known, $x_t$ is Gaussian, with that mean, and each of its numbers has the variance
+# $\beta_t$, independent of the others. The $\beta_t$ are small, from 0.0001 to 0.02. Smaller numbers make room for the
+# noise: what has variance 1 keeps variance $(1 - \beta_t) + \beta_t = 1$.
+
+# %% jupyter={"source_hidden": true} tags=["diagram"]
+x_0 = 2 * as_tensor(cat.image)[None] - 1
+seen = {t: scheduler.add_noise(x_0, noise(0), torch.tensor([t]))[0] for t in (150, 200, 999)}
+widgets.diagram(
+    {
+        "x_0": (0.8, 1.2, x_0[0], "$x_0$, the picture"),
+        "x_prev": (2.7, 1.2, seen[150], "$x_{t-1}$"),
+        "x_t": (5.3, 1.2, seen[200], "$x_t$"),
+        "x_T": (7.2, 1.2, seen[999], "$x_T$, noise"),
+    },
+    [
+        ("x_0", "x_prev", "many ticks"),
+        ("x_prev", "x_t", "$q$: add noise (easy)", -0.4),
+        ("x_t", "x_prev", "remove noise (this lesson)", -0.4),
+        ("x_t", "x_T", "many ticks"),
+    ],
+    width=8.0,
+    height=2.4,
+)
+
+# %% [markdown]
+# Must we make 600 ticks to see $x_{600}$? No. To multiply many times is to multiply once, and many independent Gaussian
+# noises add up to one. With $\alpha_t = 1 - \beta_t$ and $\bar\alpha_t = \alpha_1 \alpha_2 \cdots \alpha_t$:
 #
 # $$q(x_t \mid x_0) = \mathcal N\big(\sqrt{\bar\alpha_t}\; x_0,\ (1 - \bar\alpha_t) I\big) \tag{4}$$
+
+# %% [markdown]
+# $\bar\alpha_t$ is the most important number in this course: the variance of the picture has become $\bar\alpha_t$
+# times what it was. (The code counts ticks from 0, the paper from 1.)
 #
-# $\bar\alpha_t$ is the most important number in this course: how much of the picture's variance is left. (The code
-# counts ticks from 0, as the published code does. The paper counts from 1.)
-#
-# Is (4) true? Let 100,000 copies of the number $x_0 = 0.8$ go through 300 single ticks, then ask (4).
+# Is (4) true? We send 100,000 copies of the number $x_0 = 0.8$ through 300 single ticks, and compare with (4).
 
 # %% tags=["nbval-check-output"]
-scheduler = DDPMScheduler()
 x = torch.full((100_000,), 0.8)
 generator = torch.Generator().manual_seed(0)
 for beta in scheduler.beta[:300]:
     x = (1 - beta) ** 0.5 * x + beta**0.5 * torch.randn(x.shape, generator=generator)
 alpha_bar = scheduler.alpha_bar[299]
-print(f"300 ticks:       mean {x.mean():.2f}, standard deviation {x.std():.2f}")
-print(f"one leap by (4): mean {alpha_bar**0.5 * 0.8:.2f}, standard deviation {(1 - alpha_bar) ** 0.5:.2f}")
+print(f"300 ticks:   mean {x.mean():.2f}, standard deviation {x.std():.2f}")
+print(f"once by (4): mean {alpha_bar**0.5 * 0.8:.2f}, standard deviation {(1 - alpha_bar) ** 0.5:.2f}")
+
+# %% jupyter={"source_hidden": true}
+widgets.ask(
+    r"Half of the 1000 ticks are over. How much of the picture's variance is left, $\bar\alpha_{500}$?",
+    {
+        "a half": "The $\\beta_t$ are small at first, but they add up.",
+        "a quarter": "",
+        "a twelfth": "The $\\beta_t$ of the first 500 ticks have the sum 2.5, and $\\bar\\alpha_{500}$ is about "
+        "exp(-2.5) = 0.08.",
+    },
+    right="a twelfth",
+)
 
 # %% [markdown]
-# Now with a picture. Besides $\bar\alpha_t$ the widget shows the *signal-to-noise ratio*
-# $\bar\alpha_t / (1 - \bar\alpha_t)$, in decibels: at 0 dB there is as much noise as picture.
-# **Before you move the slider: at how many decibels will you stop seeing what it is?**
+# The widget shows $\bar\alpha_t$, and the *signal-to-noise ratio* $\bar\alpha_t / (1 - \bar\alpha_t)$ in decibels (dB):
+# ten times its logarithm to base 10. At 10 dB the signal's variance is ten times the noise's, at 0 dB they are equal.
+# Find the tick at which you can no longer see the cat.
 
 # %%
-widgets.noising(zoo.world.draw(seed=5, size=32), scheduler)
+widgets.noising(cat, scheduler, frames=16)
 
 # %% [markdown]
-# How fast the drawing goes under is a choice. Ho et al. let $\beta_t$ grow in a straight line; Nichol & Dhariwal
-# ([arXiv:2102.09672](https://arxiv.org/abs/2102.09672)) found that it then drowns too early, and let $\bar\alpha_t$
-# fall like a cosine. The network of this course was trained with the first.
+# That "equal" is meant for pictures whose numbers have a mean square of 1. Our drawings have less. So they are weaker
+# than the curve says, by this:
+
+# %%
+drawings = sampling.drawings(1000, size=32, seed=1)  # (1000, 3, 32, 32), none of them was trained on
+square = drawings.square().mean()
+print(f"mean square of the drawings' numbers: {square:.2f}, which is {10 * square.log10():.1f} dB")
+
+# %% [markdown]
+# The list of all $\beta_t$ is called a *schedule*. Ours is that of Ho et al. Nichol & Dhariwal
+# ([arXiv:2102.09672](https://arxiv.org/abs/2102.09672)) use another, which leaves more of the picture in the middle.
 
 # %%
 widgets.schedule_plot(
@@ -89,115 +153,206 @@ widgets.schedule_plot(
 )
 
 # %% [markdown]
-# ## Back, for somebody who knows the answer
+# ## Back, if the picture is known
 #
-# We want to step from $x_t$ to $x_{t-1}$. Suppose for a moment that $x_0$ is known. Then two things are known of
-# $x_{t-1}$: it lies $\beta_t$ of noise before $x_t$, by (2), and $1 - \bar\alpha_{t-1}$ of noise behind $x_0$, by (4).
-# Two Gaussians, multiplied, are a Gaussian:
+# We want to go one tick back, from $x_t$ to $x_{t-1}$. Suppose for a moment that somebody tells us $x_0$. Then two
+# things are known about $x_{t-1}$. By (4) it lies near $\sqrt{\bar\alpha_{t-1}}\,x_0$. And by (2) it became $x_t$ when
+# a little noise was added.
+
+# %% [markdown]
+# *Bayes' rule* joins the two: the probability of a value of $x_{t-1}$ is the product of both, times a constant. A
+# product of two Gaussians is again a Gaussian:
 #
 # $$q(x_{t-1} \mid x_t, x_0) = \mathcal N\big(\tilde\mu_t,\ \tilde\beta_t I\big), \tag{6}$$
 #
 # $$\tilde\mu_t = \frac{\sqrt{\bar\alpha_{t-1}}\,\beta_t}{1 - \bar\alpha_t}\, x_0
 # + \frac{\sqrt{\alpha_t}\,(1 - \bar\alpha_{t-1})}{1 - \bar\alpha_t}\, x_t, \qquad
 # \tilde\beta_t = \frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}\,\beta_t. \tag{7}$$
+
+# %% [markdown]
+# <details><summary>The derivation of (7), in six lines</summary>
 #
-# Let us not believe it. On a fine grid of numbers we multiply the two Gaussians by brute force, and look where the
-# product has its mean and how wide it is.
+# Write $x$ for $x_{t-1}$.
+#
+# 1. Bayes: $q(x \mid x_t, x_0) = q(x_t \mid x)\, q(x \mid x_0) \,/\, q(x_t \mid x_0)$. The last factor does not hold
+#    $x$.
+# 2. By (2) and (4) the logarithm is $-\frac{(x_t - \sqrt{\alpha_t} x)^2}{2 \beta_t} - \frac{(x -
+#    \sqrt{\bar\alpha_{t-1}} x_0)^2}{2 (1 - \bar\alpha_{t-1})}$ and a constant.
+# 3. A Gaussian has the logarithm $-\frac{(x - \tilde\mu_t)^2}{2 \tilde\beta_t}$ and a constant. So compare what stands
+#    before $x^2$ and before $x$:
+# 4. $\frac{1}{\tilde\beta_t} = \frac{\alpha_t}{\beta_t} + \frac{1}{1 - \bar\alpha_{t-1}}$ and
+#    $\frac{\tilde\mu_t}{\tilde\beta_t} = \frac{\sqrt{\alpha_t}}{\beta_t} x_t + \frac{\sqrt{\bar\alpha_{t-1}}}{1 -
+#    \bar\alpha_{t-1}} x_0$.
+# 5. Since $\alpha_t (1 - \bar\alpha_{t-1}) + \beta_t = 1 - \bar\alpha_t$, the first is $\tilde\beta_t = \frac{1 -
+#    \bar\alpha_{t-1}}{1 - \bar\alpha_t} \beta_t$.
+# 6. Multiply the second by it: $\tilde\mu_t$ of (7).
+# </details>
+
+# %% [markdown]
+# We test (7) without its formula: on a fine grid of values of $x_{t-1}$ we multiply the two Gaussians, and measure
+# where the product has its middle and how wide it is.
 
 # %% tags=["nbval-check-output"]
-t, x_0, x_t = 200, -0.5, 0.3
+t, told, x_t = 200, -0.5, 0.3
 alpha_t, beta_t = 1 - scheduler.beta[t], scheduler.beta[t]
 alpha_bar_t, alpha_bar_prev = scheduler.alpha_bar[t], scheduler.alpha_bar[t - 1]
 
-x_prev = torch.linspace(-4, 4, 100_001, dtype=torch.float64)
-log_q = -((x_t - alpha_t**0.5 * x_prev) ** 2) / (2 * beta_t)
-log_q = log_q - (x_prev - alpha_bar_prev**0.5 * x_0) ** 2 / (2 * (1 - alpha_bar_prev))
+x_prev = torch.linspace(-4, 4, 100_001, dtype=torch.float64)  # the grid
+log_q = -((x_t - alpha_t**0.5 * x_prev) ** 2) / (2 * beta_t)  # by (2)
+log_q = log_q - (x_prev - alpha_bar_prev**0.5 * told) ** 2 / (2 * (1 - alpha_bar_prev))  # by (4)
 q = torch.softmax(log_q, dim=0)
 mean = (q * x_prev).sum()
+print(f"on the grid: mean {mean:.3f}, standard deviation {(q * (x_prev - mean) ** 2).sum() ** 0.5:.3f}")
 
-mu = (
-    alpha_bar_prev**0.5 * beta_t / (1 - alpha_bar_t) * x_0
+mu_tilde_t = (
+    alpha_bar_prev**0.5 * beta_t / (1 - alpha_bar_t) * told
     + alpha_t**0.5 * (1 - alpha_bar_prev) / (1 - alpha_bar_t) * x_t
 )
-print(f"by brute force: mean {mean:.3f}, standard deviation {(q * (x_prev - mean) ** 2).sum() ** 0.5:.3f}")
 beta_tilde_t = (1 - alpha_bar_prev) / (1 - alpha_bar_t) * beta_t
-print(f"by (7):         mean {mu:.3f}, standard deviation {beta_tilde_t**0.5:.3f}")
+print(f"by (7):      mean {mu_tilde_t:.3f}, standard deviation {beta_tilde_t**0.5:.3f}")
 
 # %% [markdown]
-# ## Back, for somebody who does not
+# ## Back, with a guess
 #
-# A sampler does not know $x_0$. A network guesses. It is not asked for the picture, but for the noise $\epsilon$ that
-# was mixed in; the picture follows by solving (4):
+# Who makes a new picture does not know $x_0$. Behind a noisy $x_t$ many pictures may lie, some more probable than
+# others. A network trained with squared error answers with their mean, says lesson 1. Call its answer $\hat x_0$.
+#
+# **The jump:** we put $\hat x_0$ where $x_0$ stood in (7). Why may we?
+
+# %% [markdown]
+# For the mean it is exactly right. $\tilde\mu_t$ is a number times $x_0$, and something that does not depend on $x_0$.
+# So its mean over all possible pictures is what (7) makes of their mean, $\hat x_0$.
+
+# %% [markdown]
+# For the shape it is nearly right, if the step is small. Each possible picture has its own Gaussian, and the truth is
+# the sum of all of them, wider than one. But in (7) $x_0$ is multiplied by a factor with $\beta_t$ in it. With a small
+# $\beta_t$ the Gaussians lie so close together that their sum looks like one.
+
+# %% jupyter={"source_hidden": true}
+x_t, pictures = 0.1, torch.tensor([-0.8, 0.8])
+figure, panels = plt.subplots(1, 2, figsize=(7.2, 2.3), dpi=90, layout="constrained")
+for axes, t_prev in zip(panels, (480, 100), strict=True):
+    a, b = scheduler.alpha_bar[500], scheduler.alpha_bar[t_prev]
+    behind = torch.softmax(-((x_t - a**0.5 * pictures) ** 2) / (2 * (1 - a)), dim=0)  # how probable each picture is
+    mu = lambda x_0, a=a, b=b: (b**0.5 * (1 - a / b) * x_0 + (a / b) ** 0.5 * (1 - b) * x_t) / (1 - a)
+    spread = ((1 - b) / (1 - a) * (1 - a / b)) ** 0.5
+    x = torch.linspace(-3, 2, 400)
+    hill = lambda m, spread=spread, x=x: torch.exp(-((x - m) ** 2) / (2 * spread**2)) / (spread * (2 * torch.pi) ** 0.5)
+    axes.plot(x, sum(share * hill(mu(x_0)) for share, x_0 in zip(behind, pictures, strict=True)), label="truth")
+    axes.plot(x, hill(mu((behind * pictures).sum())), "--", label="guess")
+    axes.set(xlabel="$x_{t-1}$", ylabel="probability density", title=f"from t = 500 to {t_prev}")
+    axes.legend(frameon=False, fontsize="small", loc="upper left")
+plt.show()
+
+# %% [markdown]
+# A world with two "pictures", the numbers -0.8 and 0.8. On the left a short step: both curves nearly agree. On the
+# right one long leap: the truth has two hills. The guess has one, in the middle, where there is no picture. So: many
+# small steps, and a new guess in each.
+
+# %% [markdown]
+# ## Training
+#
+# (4) says that $x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon$, where $\epsilon$ is noise of
+# variance 1. The network is asked for $\epsilon$. The picture follows:
 #
 # $$\hat x_0 = \frac{x_t - \sqrt{1 - \bar\alpha_t}\;\epsilon_\theta(x_t, t)}{\sqrt{\bar\alpha_t}} \tag{15}$$
 #
-# And it is trained by just asking, at random times, with noise that *we* mixed in and therefore know:
+# $\epsilon_\theta$ is the network; $\theta$ stands for its weights.
+
+# %% [markdown]
+# To train it, take a drawing, a random time, and noise. Mix them to $x_t$. Ask the network for the noise, and make the
+# squared error smaller:
 #
-# $$L = \mathbb E\, \big\lVert \epsilon - \epsilon_\theta(x_t, t) \big\rVert^2, \qquad
-# x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon \tag{14}$$
+# $$L = \mathbb E\, \big\lVert \epsilon - \epsilon_\theta(x_t, t) \big\rVert^2 \tag{14}$$
 #
-# That is the whole training; `minidiff/zoo/recipes/storybook_ddpm.py` writes it in a dozen lines, some of them to
-# give every time its weight. Here is the loss of the finished network on 64 drawings that it has never seen, for six
-# times, as the mean over the numbers of a picture. A network that always answers 0 has a loss of 1.
-# **At which end is it good: where there is little noise, or where there is much?**
+# $\mathbb E$ is the mean over drawings, times and noises.
+
+# %% [markdown]
+# `minidiff/zoo/recipes/storybook_ddpm.py` did this 62,000 times, with 32 drawings each. There times with much noise,
+# whose loss is small, get more weight (*P2 weights*, Choi et al.,
+# [arXiv:2204.00227](https://arxiv.org/abs/2204.00227)).
+
+# %% jupyter={"source_hidden": true}
+widgets.ask(
+    "At which times does the network tell the noise better?",
+    {
+        "with little noise, at small t": "There the noise is one part in a hundred. It must be found among the details "
+        "of the picture.",
+        "with much noise, at large t": "There nearly everything is noise, and it need only repeat what it sees.",
+    },
+    right="with much noise, at large t",
+)
+
+# %% [markdown]
+# We ask the network about 64 drawings that it has never seen. The loss is the mean of the squared error over all
+# numbers of a picture; a network that always says 0 has a loss of 1. Beside it stands how wrong $\hat x_0$ is (the root
+# of the mean square).
 
 # %%
 pipe = DDPMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
 pipe.set_progress_bar_config(disable=True)
 
-x_0 = sampling.drawings(64, size=32, seed=1).to(device)  # (64, 3, 32, 32), none of them was trained on
+x_0 = drawings[:64].to(device)
 eps = noise(1, *x_0.shape).to(device)
-losses, guesses = {}, []
+losses, guesses = {}, {}
 for t in (0, 20, 100, 300, 600, 999):
-    x_t = pipe.scheduler.add_noise(x_0, eps, torch.full([64], t))
+    x_t = pipe.scheduler.add_noise(x_0, eps, torch.full([64], t))  # by (4)
     eps_theta = pipe.unet(x_t, t).sample
-    losses[t] = ((eps - eps_theta) ** 2).mean().item()
-    x_0_hat = pipe.scheduler.predict(eps_theta, x_t, pipe.scheduler.alpha_bar[t])[0]
-    guesses += [x_t[0], x_0_hat[0]]
-    print(f"t = {t:3}: loss {losses[t]:.4f}, noise in the picture {(1 - pipe.scheduler.alpha_bar[t]) ** 0.5:.3f}")
-widgets.sheet(sampling.images((torch.stack(guesses[::2] + guesses[1::2]) / 2 + 0.5).clamp(0, 1)), columns=6, size=64)
+    x_0_hat = pipe.scheduler.predict(eps_theta, x_t, pipe.scheduler.alpha_bar[t])[0]  # by (15)
+    losses[t], guesses[t] = ((eps - eps_theta) ** 2).mean().item(), (x_t[0], x_0_hat[0])
+    wrong = ((x_0 - x_0_hat) ** 2).mean() ** 0.5
+    print(f"t = {t:3}: loss {losses[t]:.6f}, x_0_hat wrong by {wrong:.3f}")
 
 # %% tags=["nbval-check-output"]
 values = list(losses.values())
-print("the more noise, the easier to tell:", "yes" if all(a > b for a, b in zip(values, values[1:])) else "no")
+print("the more noise, the smaller the loss:", "yes" if all(a > b for a, b in zip(values, values[1:])) else "no")
+
+# %% jupyter={"source_hidden": true}
+rows = torch.stack([guess[0] for guess in guesses.values()] + [guess[1] for guess in guesses.values()])
+widgets.sheet(sampling.images((rows / 2 + 0.5).clamp(0, 1)), columns=6, size=64)
 
 # %% [markdown]
-# Above $x_t$, below $\hat x_0$. At $t = 999$ the answer is nearly free: all of it is noise, so say what you see. A
-# perfect network would *believe* in the mean of all pictures there, a grey fog. Ours is wrong by less than one part in
-# a hundred, but (15) divides by $\sqrt{\bar\alpha_t} = 0.006$: the colours are its error, 157 times as large. At $t =
-# 0$ the question is almost impossible, noise of one part in a hundred, and hardly matters: the picture is there. All
-# that is interesting happens between.
-#
+# Above $x_t$, below $\hat x_0$. With more noise the loss falls, but $\hat x_0$ gets worse: (15) divides what is wrong
+# by $\sqrt{\bar\alpha_t}$, at $t = 999$ by 0.006.
+
+# %% [markdown]
+# At $t = 999$ any drawing may lie behind the noise. So the right answer is nearly the mean of all drawings. The network
+# gives this mean, with grain on it. The grain is its error, a different one for each noise, so it disappears in the
+# mean of many answers:
+
+# %% jupyter={"source_hidden": true}
+shown = torch.stack([drawings.mean(0).to(device), x_0_hat[0], x_0_hat.mean(0)])
+print("the mean of 1,000 drawings; one answer at t = 999; the mean of 64 answers")
+widgets.sheet(sampling.images((shown / 2 + 0.5).clamp(0, 1)), columns=3, size=128)
+
+# %% [markdown]
 # ## The sampling loop
 #
-# Put the guess where $x_0$ stood in (7), add noise of the right size, repeat. Algorithm 2 of the paper:
+# Algorithm 2 of the paper:
 #
 # 1. $x_T \sim \mathcal N(0, I)$
 # 2. **for** $t = T, \ldots, 1$ **do**
 # 3. $\quad z \sim \mathcal N(0, I)$ if $t > 1$, else $z = 0$
 # 4. $\quad x_{t-1} = \tilde\mu_t(x_t, \hat x_0) + \sigma_t z$
 #
-# The pipeline's loop has these four lines, and the step is this. (The paper puts (15) into (7), which gives its (11),
-# and writes line 4 with that. We keep $\hat x_0$ in sight, so that it can be clipped.)
+# $z$ is new noise, and $\sigma_t$ its size. Here is line 4 in code. (The paper puts (15) into (7) and prints that, as
+# (11). We keep $\hat x_0$ in sight.)
 
 # %%
 minidiff.read(DDPMScheduler.step)
 
 # %% [markdown]
-# Two things that (7) does not tell. The guess is clipped to the range of pictures: the authors' code does so, the
-# paper has no word of it. And `variance_type` leaves open how large $\sigma_t$ is: $\tilde\beta_t$ would be right if
-# there were a single picture in the world, $\beta_t$ if pictures were noise. The truth lies between, and with a
-# thousand steps both work. (A word behind a number, such as *squared*, says how a line differs from the print.)
-#
-# Steps may be skipped: "$t-1$" is the next tick that we keep, and $\alpha_t$, $\beta_t$ are those of the leap. Here
-# are 16 pictures with 100 of the 1000.
-
-# %%
-images = pipe(16, torch.Generator().manual_seed(11), num_inference_steps=100).images
-widgets.sheet(images, columns=8, size=96)
+# $\hat x_0$ is clipped to $[-1, 1]$, the range of pictures. The authors' code does this; their paper does not say so.
+# (A word behind a number, such as *rearranged*, says how the equation differs from the printed one.)
 
 # %% [markdown]
-# And the making of one, picture, guess and noise side by side. **When is it decided what it will be?**
+# $\sigma_t$ has two settings. $\sigma_t^2 = \tilde\beta_t$ (`fixed_small`) would be exact if the world held a single
+# picture, $\sigma_t^2 = \beta_t$ (`fixed_large`) if pictures were Gaussian noise. The truth lies between (section 3.2).
+# In small steps the two are nearly equal.
+
+# %% [markdown]
+# Ticks may be left out. Then "$t-1$" means the next tick that we keep, and $\alpha_t$ and $\beta_t$ are those of the
+# whole leap. We keep 100 of the 1000, and watch one picture come.
 
 # %%
 walk = widgets.record(pipe, generator=torch.Generator().manual_seed(4), num_inference_steps=100)
@@ -206,100 +361,116 @@ widgets.scrub(walk, frames=16)
 # %% [markdown]
 # ## Claim 1: good pictures
 #
-# The abstract promises "high quality image synthesis results": on CIFAR-10, without labels, an Inception score of 9.46
-# and an FID of 3.17, the best of its time. What of our drawings? 2,000 samples were judged when the network was
-# trained, drawn in 50 steps without noise on the way, by the DDIM of lesson 3; then 1,000 in 100 steps of DDPM.
-# *Named* is the share of pictures in which the evaluator sees one of the six objects, beyond
-# doubt. The *Fréchet distance* compares them with true drawings as sets; its floor is what as many true drawings get.
-# *Nearest* is the distance to the nearest of the 50,000 training drawings, beside that of drawings that nobody trained
-# on: a network that copies would be nearer.
-
-# %%
-quality = zoo.measures("storybook-ddpm")
-print(statistics.quality_table(quality))
-few = claims.measured("ddim")["ddim_against_ddpm"]
-print(statistics.table(few | {"rows": [row for row in few["rows"] if (row["sampler"], row["steps"]) == ("DDPM", 100)]}))
-print(f"\nnearest training drawing {quality['nearest']:.3f}, that of unseen drawings {quality['nearest_floor']:.3f}")
-for attribute, ratio in quality["evenness"].items():
-    print(f"{attribute:9} drawn {ratio['least']:.2f} to {ratio['most']:.2f} times as often as in the drawings")
+# The paper's abstract promises "high quality image synthesis". Its number is an FID of 3.17 on CIFAR-10 (small
+# photographs), with 1000 steps. We measure our drawings in the same way.
 
 # %% [markdown]
-# Live and small, the pictures above and 16 more:
+# The *Fréchet distance* compares two sets of pictures. A classifier describes each picture by some numbers; their means
+# and covariances are compared. FID uses 2048 numbers of Inception, a classifier of photographs. We use 16 of our
+# evaluator. The scales differ; on both, less is better.
 
-# %%
-more = pipe(16, torch.Generator().manual_seed(12), num_inference_steps=100).images
-live = zoo.evaluate(images + more)
-print(
-    f"32 pictures: named {100 * live['named']:.0f} %, Fréchet {live['frechet']:.2f}, floor {live['frechet_floor']:.2f}"
+# %% [markdown]
+# Even true drawings do not get 0, since any 1,000 of them differ a little from the rest. *Named* is the share of
+# pictures in which the evaluator is at least 90 % sure of an object.
+#
+# <details><summary>What the intervals mean</summary>
+#
+# How different would another 1,000 pictures be? Draw 1,000 from our 1,000, with repetition, and measure again. Do this
+# a thousand times. The middle 95 % of the results is the (bootstrap) interval.
+# </details>
+
+# %% jupyter={"source_hidden": true}
+large = claims.measured("ddim")["ddim_against_ddpm"]  # it has DDPM's rows too
+names = [f"DDPM, {steps} steps" for steps in (10, 20, 50, 100)]
+entries, floor = statistics.entries_of(large, "frechet", names), statistics.floor_of(large["samples"])
+thousand = claims.measured("ddpm").get("thousand_steps")  # 500 pictures
+if thousand:
+    entries |= statistics.entries_of(thousand, "frechet", ["DDPM, 1000 steps"])
+print(f"{large['samples']} pictures a bar" + ", 500 with 1000 steps" * bool(thousand))
+statistics.bars(
+    entries,
+    "Fréchet distance to true drawings (less is better)",
+    floor=floor,
+    paper={"DDPM, 1000 steps": 3.17} if thousand else None,
+    paper_label="FID on CIFAR-10 (paper)",
 )
 
 # %% tags=["nbval-check-output"]
-print("at least nine of ten pictures show something, large:", "yes" if quality["named"] >= 0.9 else "no")
-as_good = quality["intervals"]["frechet"][1] <= quality["frechet_floor"]
-print("as good as true drawings, by Fréchet, large:", "yes" if as_good else "no")
-print("copies of the training drawings:", "no" if quality["nearest"] >= 0.9 * quality["nearest_floor"] else "yes")
-print("at least two of three show something, live:", "yes" if live["named"] >= 2 / 3 else "no")
+best, named = (statistics.entries_of(large, measure)["DDPM, 100 steps"] for measure in ("frechet", "named"))
+print("100 steps: at least 95 % of the pictures are named:", "yes" if named["low"] >= 0.95 else "no")
+print("100 steps are better than 10:", statistics.verdict(best, entries["DDPM, 10 steps"], less_is_better=True))
+print("true drawings are still better:", statistics.verdict(floor, best, less_is_better=True))
 
 # %% [markdown]
-# A Fréchet distance of 32 pictures is mostly the distance of *any* 32 pictures: its floor says so.
-#
+# Live, with 32 pictures, too few for a Fréchet distance:
+
+# %%
+images = pipe(32, torch.Generator().manual_seed(11), num_inference_steps=50).images
+live = zoo.evaluate(images)
+print(f"32 pictures, 50 steps: named {100 * live['named']:.0f} %")
+print(f"Fréchet distance {live['frechet']:.2f}, of 32 true drawings {live['frechet_floor']:.2f}")
+widgets.sheet(images[:8], columns=8, size=64)
+
+# %% [markdown]
+# **Where it fails.** The larger variance needs small steps. With ten leaps, the last but one goes from $t = 100$ to 0,
+# and adds noise of size $\sqrt{\beta_t} = 0.32$. The last step expects noise of size 0.01, and leaves it there.
+
+# %%
+for name in ("DDPM, 10 steps", "DDPM, large, 10 steps"):
+    named, frechet = (statistics.entries_of(large, measure, [name])[name] for measure in ("named", "frechet"))
+    print(f"{name}: named {statistics.spread(named, '.0f', 100)} %, Fréchet {statistics.spread(frechet, '.1f')}")
+
+# %% [markdown]
 # ## Claim 2: large features first
 #
-# Section 4.3: "large scale image features appear first and details appear last". A picture of this world has a time of
-# day, which colours all of it, and an object, which is a matter of some edges. So we ask the evaluator, at every
-# step, what it sees in $\hat x_0$, and note the tick after which its answer never changes again. **In which order
-# would you decide?**
+# Section 4.3 of the paper: "large scale image features appear first and details appear last". It gives no number, so we
+# make one. At each step the evaluator says what $\hat x_0$ shows. How often does the finished picture show the same?
+
+# %% [markdown]
+# By chance alone some answers are right: "mountains" is right in every second picture. So we subtract chance. 1 means
+# always right, 0 no better than chance. (Statisticians call this Cohen's kappa.) We call an attribute half decided
+# where its curve passes one half.
+
+# %% jupyter={"source_hidden": true}
+widgets.ask(
+    "What is decided first?",
+    {
+        "which object it is": "A matter of edges, and those come late.",
+        "the object's colour": "A shape without edges already has a colour. But there is something larger.",
+        "day, sunset, night or snow": "It colours every pixel of the picture, so a little of it can be seen through "
+        "much noise.",
+        "whether there are mountains": "They fill a strip of the picture, of a few pixels.",
+    },
+    right="day, sunset, night or snow",
+)
 
 # %%
-large = claims.measured("ddpm")["coarse_to_fine"]
-print(statistics.table(large))
-live, _ = agreement(pipe, samples=24, steps=25)
-print("\nlive:", statistics.table(live))
+live, _ = ddpm.agreement(pipe, samples=96, steps=25)
+print("live:", statistics.table(live))
 
-# %%
-figure, axes = plt.subplots(figsize=(6.4, 1.8), layout="constrained")
-for k, row in enumerate(large["rows"]):
-    entry = row["decided"]
-    axes.barh(row["attribute"], entry["value"], color=["#6a4fa3", "#c1571b", "#3572b0", "#3f8f4f"][k], alpha=0.8)
-axes.set(xlabel="decided at t, on average (the walk goes to the right)")
-axes.invert_xaxis()
-plt.show()
+# %% jupyter={"source_hidden": true}
+large = claims.measured("ddpm").get("agreement", live)
+print(f"{large['samples']} walks of {large['steps']} steps")
+statistics.curves(
+    ddpm.curves_of(large),
+    "t (the walk goes from right to left)",
+    "agreement, less chance",
+    marks={"one half": 0.5},
+)
 
 # %% tags=["nbval-check-output"]
 (comparison,) = large["comparisons"]
-print("the time of day is decided before the object, large:", comparison["decided"]["verdict"])
+print("the time of day is decided before the object:", comparison["half"]["verdict"])
 
 # %% [markdown]
-# ## Few steps
-#
-# The paper never draws in fewer than a thousand steps. **What would you expect of ten leaps, with either variance?**
-
-# %%
-rows = [row for row in few["rows"] if row["sampler"].startswith("DDPM")]
-print(statistics.table(few | {"rows": rows}))
-
-# %% tags=["nbval-check-output"]
-by_steps = {(row["sampler"], row["steps"]): row for row in rows}
-for measure, sign in (("named", 1), ("frechet", -1)):  # the more are named the better, the less the distance
-
-    def better(one, other, measure=measure, sign=sign):
-        ends = [sorted(sign * by_steps[key][measure][end] for end in ("low", "high")) for key in (one, other)]
-        return "yes" if ends[0][0] > ends[1][1] else "no" if ends[1][0] > ends[0][1] else "within noise"
-
-    print(f"by {measure}:")
-    print("    100 steps are better than 10:", better(("DDPM", 100), ("DDPM", 10)))
-    print("    10 steps: the small variance is better:", better(("DDPM", 10), ("DDPM, large", 10)))
+# The network sees day or night at a time when you see nothing but noise. The object comes last, more than 200 ticks
+# later.
 
 # %% [markdown]
-# Nearly every picture can be named after ten leaps already, so that count has little room; the distance still sees
-# the difference. And the larger variance? In the last of these leaps, from $t = 100$ to 0, $\beta_t$ is a thousand
-# times $\tilde\beta_t$ (0.105 against 0.0001), and what it adds there nobody takes away again.
-#
 # ## With the official weights
 #
-# The same class with the networks of the paper: CIFAR-10, and faces of 256x256, which want a GPU. These come with the
-# larger variance, for the thousand steps they were made for. In the 50 steps that a processor has time for, it leaves a
-# grain on the pictures: the leap before the last puts noise of ten levels of 255 on them.
+# The same class, with the networks of the paper. CIFAR-10 uses `fixed_large` and is made for 1000 steps; in 50 its
+# pictures keep some grain. The faces use `fixed_small`, and need a GPU.
 
 # %%
 pictures = official.show(DDPMPipeline, "google/ddpm-cifar10-32", batch_size=2, num_inference_steps=50)
@@ -310,11 +481,12 @@ pictures = official.show(DDPMPipeline, "google/ddpm-celebahq-256", gpu=True, bat
 # %% [markdown]
 # ## Exercises
 #
-# Each is checked by a property that only a right answer has: `minidiff.read(exercises)` shows it. Replace the `...`;
-# a solution is folded below each.
-#
-# **1. Noise that stays noise.** Write one tick of (2) for any $\beta$. The check feeds it numbers of variance 1 and
-# looks whether the variance is still 1, and whether the old and the new numbers are related as they must be.
+# Replace the `...` and run the cell. It checks a property that only a right answer has. Two hints and a solution are
+# folded below each.
+
+# %% [markdown]
+# **1. Noise that stays noise.** Write one tick of (2) for any $\beta$. The check feeds it numbers of variance 1. Is it
+# still 1? And how much of the old numbers is left?
 
 
 # %%
@@ -324,6 +496,16 @@ def tick(x, beta, z): ...  # return the next x; z is standard normal
 print(exercises.tick(tick))
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# (2) gives a mean and a variance. A number with mean $m$ and variance $v$ is $m$ and noise, made larger or smaller.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `z` has variance 1. Which $c$ gives $c z$ the variance $\beta$? Not $\beta$ itself.
+# </details>
+#
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -331,10 +513,10 @@ print(exercises.tick(tick))
 #     return (1 - beta) ** 0.5 * x + beta**0.5 * z
 # ```
 # </details>
-#
-# **2. Step back and stay on the road.** Write $\tilde\mu_t$ and $\tilde\beta_t$ for a leap. The check knows nothing
-# of (7): it noises a number to level $t$ by (4), steps back with yours, and looks whether (4) holds at level $t-1$, and
-# whether what (2) adds from there to $x_t$ has nothing to do with $x_{t-1}$.
+
+# %% [markdown]
+# **2. The step back.** Write $\tilde\mu_t$ and $\tilde\beta_t$ for a leap over many ticks. The check does not know (7).
+# It goes to $x_t$ by (4) and back with yours. Does (4) hold there? And does (2) lead from there to $x_t$?
 
 
 # %%
@@ -344,6 +526,16 @@ def posterior(x_0, x_t, alpha_bar_t, alpha_bar_prev): ...  # return (mean, varia
 print(exercises.posterior(posterior))
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# (7) needs $\alpha_t$ and $\beta_t$ too. $\bar\alpha_t$ is a product, and $\alpha_t$ its last factor.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# `alpha_t = alpha_bar_t / alpha_bar_prev` and `beta_t = 1 - alpha_t`. Now write down both parts of (7).
+# </details>
+#
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -353,12 +545,13 @@ print(exercises.posterior(posterior))
 #     mean = (alpha_bar_prev**0.5 * beta_t * x_0 + alpha_t**0.5 * (1 - alpha_bar_prev) * x_t) / (1 - alpha_bar_t)
 #     return mean, (1 - alpha_bar_prev) / (1 - alpha_bar_t) * beta_t
 # ```
-# "Almost" is not a joke: whole families of steps stay on the road. Lesson 3 is about them.
+# If the check says "almost", you have found one of many other steps for which (4) holds. Lesson 3 is about them.
 # </details>
-#
-# **3. The best network there is.** Let the data be numbers from $\mathcal N(0, s^2)$. Then no network is needed: the
-# best guess of the noise, the one with the least loss (14), is a formula. Find it. The check uses what makes a guess
-# the best: what it gets wrong has nothing to do with what it was shown.
+
+# %% [markdown]
+# **3. The best network there is (on paper).** Let the data be single numbers, Gaussian with mean 0 and variance $s^2$.
+# Then the best guess of the noise, the one with the least loss (14), is a formula. Derive it with a pencil, then type
+# it in.
 
 
 # %%
@@ -368,31 +561,44 @@ def best_eps(x_t, alpha_bar_t, s): ...
 print(exercises.best_eps(best_eps))
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# All is Gaussian here, so the best guess is a number times $x_t$: $\hat\epsilon = c\,x_t$. Put $x_t =
+# \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon$ into $\mathbb E (\epsilon - c\,x_t)^2$.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The loss is $1 - 2 c\, \mathbb E[\epsilon x_t] + c^2\, \mathbb E[x_t^2]$, with $\mathbb E[\epsilon x_t] = \sqrt{1 -
+# \bar\alpha_t}$. For which $c$ is it least?
+# </details>
+#
 # <details><summary>Solution</summary>
 #
+# $\mathbb E[x_t^2] = \bar\alpha_t s^2 + 1 - \bar\alpha_t$, and the least loss is where its derivative by $c$ is 0:
 # ```python
 # def best_eps(x_t, alpha_bar_t, s):
 #     return (1 - alpha_bar_t) ** 0.5 * x_t / (alpha_bar_t * s**2 + 1 - alpha_bar_t)
 # ```
 # </details>
-#
+
+# %% [markdown]
 # ## What the ledger says
 #
-# Paper, original code and today's libraries do not agree in everything. For DDPM:
+# Papers, their authors' code and today's libraries do not always agree. The *ledger* lists where, and what this package
+# does. One entry about DDPM; `minidiff ledger` prints all. (`diffusers` is the library that most people use.)
 
 # %%
 from minidiff.papers import ledger  # noqa: E402
 
-for entry in ledger.ddpm.ENTRIES:
-    print(entry, end="\n\n")
+print(ledger.entry("DDPM last step"))
 
 # %% [markdown]
 # ## Where to read on
 #
-# * The paper: section 2 for the whole derivation in a page, section 3.2 for the choice of $\sigma_t$, appendix A for
-#   the bound (5) that the loss comes from.
-# * *Deep Unsupervised Learning using Nonequilibrium Thermodynamics*, Sohl-Dickstein et al.,
-#   [arXiv:1503.03585](https://arxiv.org/abs/1503.03585), where the idea comes from.
-# * *Improved Denoising Diffusion Probabilistic Models*, Nichol & Dhariwal,
-#   [arXiv:2102.09672](https://arxiv.org/abs/2102.09672): $\sigma_t$ can be learned, and then few steps are less hard.
+# * [The paper](https://arxiv.org/abs/2006.11239): section 2 has the derivation on one page, section 3.2 the choice of
+#   $\sigma_t$.
+# * Sohl-Dickstein et al. 2015, [arXiv:1503.03585](https://arxiv.org/abs/1503.03585): where the idea comes from.
+# * Nichol & Dhariwal 2021, [arXiv:2102.09672](https://arxiv.org/abs/2102.09672): $\sigma_t$ can be learned, and then
+#   fewer steps are needed.
 # * [Lesson 3](03_ddim.ipynb): few steps, with the same network.

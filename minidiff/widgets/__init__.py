@@ -15,6 +15,7 @@ _PUBLIC = {
     "scrub": "minidiff.widgets.players",
     "steps_and_quality": "minidiff.widgets.players",
     "schedule_plot": "minidiff.widgets.plots",
+    "diagram": "minidiff.widgets.diagrams",
     "sheet": "minidiff.zoo.gallery",
 }
 

@@ -16,11 +16,14 @@ def player(frames, name, values):
         name: what the slider counts.
         values: what it shows at each frame, such as the step.
     """
-    stack = ipywidgets.Stack([ipywidgets.HTML(frame) for frame in frames], selected_index=0)
+    # One layout and one style for all frames: a notebook keeps each of its own, at a kilobyte each.
+    layout, html, label = ipywidgets.Layout(), ipywidgets.HTML().style, ipywidgets.Label().style
+    stack = ipywidgets.Stack([ipywidgets.HTML(frame, layout=layout, style=html) for frame in frames], selected_index=0)
     last = len(frames) - 1
     slider = ipywidgets.IntSlider(0, 0, last, description=name, readout=False)
     play = ipywidgets.Play(value=0, min=0, max=last, interval=200, show_repeat=False)
-    shown = ipywidgets.Stack([ipywidgets.Label(str(value)) for value in values], selected_index=0)
+    names = [ipywidgets.Label(str(value), layout=layout, style=label) for value in values]
+    shown = ipywidgets.Stack(names, selected_index=0)
     links = [(play, "value", slider, "value"), (slider, "value", stack, "selected_index")]
     links.append((slider, "value", shown, "selected_index"))
     for source, trait, target, other in links:

@@ -10,9 +10,11 @@ import torch
 from minidiff import DDIMPipeline, zoo
 from minidiff.course import exercises
 from minidiff.course.exercises import ddim, ddpm, noise_and_denoiser, pndm, start_here
+from minidiff.zoo import evaluator
 
 LESSONS = Path(__file__).parents[2] / "lessons"
 SOLUTION = re.compile(r"<summary>Solution</summary>\n\n```python\n(.*?)```", re.DOTALL)
+CAT_AT_NIGHT = 24  # a seed
 CHECKS = {
     "00_start_here": start_here,
     "01_noise_and_denoiser": noise_and_denoiser,
@@ -55,9 +57,27 @@ def nothing(*arguments):
 
 
 def is_said(check, answers, *more):
-    """Hold each wrong answer against a check, and what it shall say of it."""
+    """Hold wrong answers, at least three beside none at all, against a check, and what it shall say of each."""
+    assert len([answer for answer, _ in answers if answer is not nothing]) >= 3
     for answer, said in answers:
-        assert said in (found := check(answer, *more)) and not found.startswith("yes"), found
+        found = check(answer, *more)
+        assert said in found and not found.startswith("yes"), found
+
+
+def test_cat_at_night(pipe):
+    wrong = [
+        (..., "not yet: write a whole number"),
+        ("3", "a seed is a whole number, not '3'"),
+        (3.0, "a seed is a whole number, not 3.0"),
+        (3, "seed 3 draws: tree, night"),
+        (7, "seed 7 draws: star, snow"),
+    ]
+    is_said(start_here.cat_at_night, wrong, pipe)
+
+
+def test_a_cat_that_nobody_is_sure_of_is_almost_one(pipe, monkeypatch):
+    monkeypatch.setattr(evaluator, "CONFIDENCE", 1.1)
+    assert start_here.cat_at_night(CAT_AT_NIGHT, pipe).startswith("almost: seed")
 
 
 def stops_at(step):
@@ -68,30 +88,30 @@ def stops_at(step):
 
 
 def test_stop_after_five(pipe):
-    wrong = [(nothing, "took 20 steps"), (stops_at(5), "took 6 steps"), (stops_at(0), "took 1 steps")]
+    def stops_nobody(pipe, i, t, tensors):
+        interrupt = i == 4  # noqa: F841
+
+    wrong = [
+        (nothing, "took all 20 steps"),
+        (stops_at(5), "took 6 steps. The first step has i = 0"),
+        (stops_at(0), "took 1 steps"),
+        (stops_nobody, "nobody said pipe.interrupt = True"),
+    ]
     is_said(start_here.stop_after_five, wrong, pipe)
 
 
 def test_half_way():
+    third = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))
     wrong = [
         (nothing, "not yet"),
         (lambda a, b: (a + b) / 2, "its variance is 0.5"),
         (lambda a, b: a + b, "its variance is 2.0"),
-        (lambda a, b: b, "of the one and 1."),
+        (lambda a, b: b, "Half way holds as much of both"),
         (lambda a, b: (a - b) / 2**0.5, "of the one and -0.7"),
-        (lambda a, b: torch.randn(a.shape, generator=torch.Generator().manual_seed(3)), "no: it holds"),
+        (lambda a, b: third, "What else is in it?"),
+        (lambda a, b: (a + b + third) / 3**0.5, "What else is in it?"),
     ]
     is_said(start_here.half_way, wrong)
-
-
-def test_reported_noise(pipe):
-    wrong = [
-        (nothing, "not yet"),
-        (lambda unet, x, t: unet(x, t).sample.var().item(), "this grows 4.0-fold"),
-        (lambda unet, x, t: 0.1 * unet(x, t).sample.std().item(), "no: 0.0"),
-        (lambda unet, x, t: x.std().item(), "this grows 1.0-fold"),
-    ]
-    is_said(start_here.reported_noise, wrong, pipe.unet)
 
 
 def weights_of(x_t, data, a, b):
@@ -145,13 +165,17 @@ def test_absolute():
 
 
 def test_tick():
+    right = lambda x, beta, z: (1 - beta) ** 0.5 * x + beta**0.5 * z
     wrong = [
         (nothing, "not yet"),
         (lambda x, beta, z: x + beta**0.5 * z, "the variance becomes 1.5"),
-        (lambda x, beta, z: (1 - beta) * x + beta * z, "the variance becomes"),
-        (lambda x, beta, z: beta**0.5 * x + (1 - beta) ** 0.5 * z, "too little of x is left"),
-        (lambda x, beta, z: x, "too much of x is left"),
-        (lambda x, beta, z: beta**0.5 * z - (1 - beta) ** 0.5 * x, "too little of x is left"),
+        (lambda x, beta, z: (1 - beta) * x + beta * z, "The variance of c z is c times c"),
+        (lambda x, beta, z: beta**0.5 * x + (1 - beta) ** 0.5 * z, "there is 0.14 times x in it"),
+        (lambda x, beta, z: x, "there is 0.00 times z in it, and there should be 0.14"),
+        (lambda x, beta, z: beta**0.5 * z - (1 - beta) ** 0.5 * x, "there is -0.99 times x"),
+        (lambda x, beta, z: (1 - beta) ** 0.5 * x + (beta / 2) ** 0.5 * (z**2 - 1), "there is 0.00 times z"),
+        (lambda x, beta, z: (1 - beta) ** 0.5 * x + (beta / 2) ** 0.5 * (x**2 - 1), "there is 0.00 times z"),
+        (lambda x, beta, z: right(x, beta, z) + 0.1, "the mean moves to 0.10"),
     ]
     is_said(ddpm.tick, wrong)
 
@@ -164,28 +188,47 @@ def mean(x_0, x_t, a, b):
     return (b**0.5 * (1 - a / b) * x_0 + (a / b) ** 0.5 * (1 - b) * x_t) / (1 - a)
 
 
+def variance(a, b):
+    return (1 - b) / (1 - a) * (1 - a / b)
+
+
 def test_posterior():
     def by_ddim(x_0, x_t, a, b):
         return b**0.5 * x_0 + ((1 - b) / (1 - a)) ** 0.5 * (x_t - a**0.5 * x_0)
 
+    def bent(x_0, x_t, a, b):  # by a part that grows neither with x_t nor with anything else of the right mean
+        eps = (x_t - a**0.5 * x_0) / (1 - a) ** 0.5
+        return mean(x_0, x_t, a, b) + (variance(a, b) / 12) ** 0.5 * (eps**3 - 3 * eps)
+
     wrong = [
         (nothing, "not yet"),
-        (wrong_posterior(mean, lambda a, b: 1 - a / b), "no: from level"),
-        (wrong_posterior(lambda x_0, x_t, a, b: b**0.5 * x_0, lambda a, b: 0.0), "no: from level"),
-        (wrong_posterior(lambda x_0, x_t, a, b: x_t, lambda a, b: (1 - b) / (1 - a) * (1 - a / b)), "no: from level"),
+        (mean, "return two things"),
+        (wrong_posterior(mean, lambda a, b: 1 - a / b), "have the variance"),
+        (wrong_posterior(mean, lambda a, b: variance(a, b) ** 0.5), "have the variance"),
+        (wrong_posterior(lambda x_0, x_t, a, b: b**0.5 * x_0, lambda a, b: 0.0), "have the variance 0.000"),
+        (wrong_posterior(lambda x_0, x_t, a, b: x_t, variance), "have the variance 0.7"),
+        (wrong_posterior(lambda x_0, x_t, a, b: mean(0.9 * x_0, x_t, a, b), variance), "lie around"),
         (wrong_posterior(mean, lambda a, b: -(1 - b)), "the variance is -"),
         (wrong_posterior(by_ddim, lambda a, b: 0.0), "almost: on the road"),
+        (wrong_posterior(bent, lambda a, b: variance(a, b) / 2), "almost: on the road"),
     ]
     is_said(ddpm.posterior, wrong)
 
 
 def test_best_eps():
+    right = lambda x_t, a, s: (1 - a) ** 0.5 * x_t / (a * s**2 + 1 - a)
+    unit = lambda x_t, a, s: x_t / (a * s**2 + 1 - a) ** 0.5
+    by_chance = torch.randn(300_000, generator=torch.Generator().manual_seed(9))
     wrong = [
         (nothing, "not yet"),
-        (lambda x_t, a, s: x_t, "related to x_t"),
-        (lambda x_t, a, s: (1 - a) ** 0.5 * x_t, "related to x_t"),
-        (lambda x_t, a, s: 0 * x_t, "related to x_t"),
-        (lambda x_t, a, s: (1 - a) ** 0.5 * x_t / (a * s**2 + 1 - a) + 0.1, "it is wrong by 0.10 on average"),
+        (lambda x_t, a, s: 0.5, "one guess for each number"),
+        (lambda x_t, a, s: x_t, "a guess smaller in proportion to x_t has less loss"),
+        (lambda x_t, a, s: (1 - a) ** 0.5 * x_t, "a guess larger in proportion to x_t has less loss"),
+        (lambda x_t, a, s: 0 * x_t, "a guess larger in proportion"),
+        (lambda x_t, a, s: right(x_t, a, s) + 0.1, "it is wrong by 0.10 on average"),
+        (lambda x_t, a, s: right(x_t, a, s) + 0.3 * by_chance, "its loss is 0.09 too large"),
+        (lambda x_t, a, s: right(x_t, a, s) + 0.3 * (unit(x_t, a, s) ** 3 - 3 * unit(x_t, a, s)), "too large; part of"),
+        (lambda x_t, a, s: right(x_t, a, s) + 0.5 * (unit(x_t, a, s) ** 2 - 1), "its loss is 0.50 too large"),
     ]
     is_said(ddpm.best_eps, wrong)
 
@@ -253,7 +296,9 @@ def test_order():
     equal = lambda sigmas, sigma_next: torch.tensor([0.0, -1, -2, -3]).double()
     right = lambda sigmas, sigma_next: (sigmas - sigmas[0]) / (sigma_next - sigmas[0])
     logarithms = lambda sigmas, sigma_next: right(sigmas.log(), sigma_next.log())
-    is_said(pndm.order, [(nothing, "not yet"), (equal, "with order 2"), (logarithms, "no: the error")], solved)
+    squares = lambda sigmas, sigma_next: right(sigmas**2, sigma_next**2)
+    wrong = [(nothing, "not yet"), (equal, "with order 2"), (logarithms, "no: the error"), (squares, "no: the error")]
+    is_said(pndm.order, wrong, solved)
     assert pndm.order(right, nothing) == "not yet"
     assert pndm.order(right, lambda d: torch.tensor([1.0, 0, 0, 0]).double()).startswith(
         "no: the error falls with order 1"
@@ -272,6 +317,15 @@ def test_phi():
         (lambda x, eps, a, b: 0.5 * right(x, eps, a, b), "two steps and one long step differ"),
     ]
     is_said(pndm.phi, wrong)
+
+
+def test_every_check_has_wrong_answers():
+    """Those of each check stand in the test of its name."""
+    checks = [
+        name for m in CHECKS.values() for name, f in vars(m).items() if getattr(f, "__module__", "") == m.__name__
+    ]
+    assert len(checks) == 3 * len(CHECKS)
+    assert [name for name in checks if f"test_{name}" not in globals()] == []
 
 
 def test_noise_is_the_seeds():

@@ -171,6 +171,14 @@ def test_the_slider_is_linked_in_the_browser(pipe):
     assert slider.max == play.max == len(stack.children) - 1 == 4
 
 
+def test_frames_share_what_says_how_they_look(pipe):
+    """Each frame's own layout and style would be more bytes in a notebook than its picture."""
+    widget = widgets.scrub(widgets.record(pipe, num_inference_steps=4))
+    for stack in (widget.children[0].children[2], widget.children[1]):
+        assert len({one.layout.model_id for one in stack.children}) == 1
+        assert len({one.style.model_id for one in stack.children}) == 1
+
+
 def test_places_hold_both_ends():
     assert places(1000, 3) == [0, 500, 999]
     assert places(2, 24) == [0, 1]

@@ -79,6 +79,13 @@ def text(report):
     return "\n\n".join(parts)
 
 
+def summary(report):
+    """The report in a sentence: how many pairs were compared, and how many misprints were noticed."""
+    pairs = sum(len(s.pairs) for file in report.files for s in file.statements.values())
+    made, told = map(sum, zip(*map(mutants, report.files)))
+    return f"{pairs} pairs, {len(report.failures)} failures; {told:,} of {made:,} misprints noticed"
+
+
 def remarks(files):
     """How many pairs are not quite what their paper prints, by remark."""
     found = [pair.remark for file in files for s in file.statements.values() for pair in s.pairs]

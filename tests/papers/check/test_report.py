@@ -50,6 +50,12 @@ def test_counts(checked):
     assert reports.text(report).endswith("Every pair holds.")
 
 
+def test_summary(checked):
+    assert reports.summary(checked()) == "3 pairs, 0 failures; 2 of 2 misprints noticed"
+    wrong = checked(MODULE.replace("y = 2 * x\n    z", "y = 3 * x\n    z"), "wrong")
+    assert reports.summary(wrong).startswith("3 pairs, 1 failures; ")
+
+
 def test_remarks_are_counted(checked):
     assert "Of 3 pairs 0 differ from the print." in reports.text(checked())
     marked = MODULE.replace("DDPM (7)", "DDPM (7), scaled").replace("DDPM (4)", "DDPM (4), shifted")
