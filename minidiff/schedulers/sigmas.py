@@ -101,7 +101,7 @@ class SigmaScheduler(DiscreteScheduler):
                 f"{self.config.get('use_karras_sigmas')!r}; allowed is one way to choose them"
             )
         t = torch.as_tensor(timesteps, dtype=torch.float64).numpy()
-        whole = not self.whole_timesteps or (t == t.round()).all()
+        whole = not self.whole_timesteps or not (t % 1).any()
         falling = t.ndim == 1 and len(t) and (np.diff(t) < 0).all()  # NaN is not < anything
         if not whole or not falling or not 0 <= t[-1] <= t[0] <= len(self) - 1:
             kind = "whole numbers" if self.whole_timesteps else "numbers"
