@@ -53,9 +53,10 @@ class StableDiffusionBase(DiffusionPipeline):
     Args:
         vae: an AutoencoderKL.
         text_encoder: a CLIPTextModel, ours or the transformers library's.
-        tokenizer: a CLIPTokenizer of the transformers library.
+        tokenizer: a CLIPTokenizer of the transformers library; both may be None where all prompts come encoded.
         unet: a UNet2DConditionModel, predicts the noise in latents.
-        scheduler: any scheduler whose `step` takes a sample, a time and what the network predicts.
+        scheduler: any scheduler whose `step` takes a sample, a time and what the network predicts; in image to image
+            and inpainting it has `skip_steps`, as those of this package do.
         safety_checker: a StableDiffusionSafetyChecker, or None for none.
         feature_extractor: a CLIPImageProcessor of the transformers library, prepares pictures for the safety checker.
     Raises:
@@ -207,12 +208,10 @@ class StableDiffusionBase(DiffusionPipeline):
         elif not isinstance(negative_prompt, str | None):
             raise ValueError(f"negative_prompt is {negative_prompt!r}; allowed is a text, or a list of one a prompt")
         encodes_negative = guides and negative_prompt_embeds is None
-        for name in self._optional if prompt_embeds is None or encodes_negative else ():
-            if getattr(self, name) is None:
-                given = "negative_prompt_embeds" if prompt_embeds is not None else "prompt_embeds"
-                raise ValueError(
-                    f"{name} is None, and there is a text to encode; allowed then are {given} in its place"
-                )
+        absent = [name for name in self._optional if getattr(self, name) is None]
+        if absent and (prompt_embeds is None or encodes_negative):
+            encoded = "prompt_embeds" if prompt_embeds is None else "negative_prompt_embeds"
+            raise ValueError(f"{absent[0]} is None, and there is a text to encode; allowed then are {encoded} instead")
         M = self.prompt_length if prompt_embeds is None else prompt_embeds.shape[1]
         if negative_prompt_embeds is not None and negative_prompt_embeds.shape[:2] != (B, M):
             raise ValueError(
