@@ -80,7 +80,7 @@ ENTRIES = (
         ),
         effect=(
             "DDIM, strength 0.5 of 10 steps, timestep 401: the first sample holds 0 times the picture's latent instead "
-            "of 0.672 times."
+            "of 0.650 times."
         ),
         default="latents are the noise, which drowns the picture as far as strength says",
         switch="",
