@@ -15,8 +15,10 @@ import torch
 from minidiff.models.base import unwrapped
 from minidiff.models.unet_1d import SHORTEST
 from minidiff.outputs import Output
-from minidiff.pipelines.base import DiffusionPipeline, refuse_broken
-from minidiff.schedulers.base import DiscreteScheduler
+from minidiff.pipelines.base import DiffusionPipeline, refuse_broken, require_steps
+
+# What other schedulers have, and what that says of them.
+OTHERS = {"alphas_cumprod": "whose timesteps are whole numbers", "step_correct": "whose network knows no velocity"}
 
 
 @dataclass(eq=False)
@@ -38,14 +40,15 @@ class DanceDiffusionPipeline(DiffusionPipeline):
         unet: predicts the velocity.
         scheduler: an IPNDMScheduler, or another one whose times are from 0 to 1.
     Raises:
-        ValueError: the scheduler visits timesteps that are counted, which mean nothing to this network.
+        ValueError: the scheduler visits timesteps that are counted, or needs a network of another kind.
     """
 
     def __init__(self, unet, scheduler):
-        if isinstance(scheduler, DiscreteScheduler):
+        require_steps(scheduler, "IPNDMScheduler", "step")
+        if other := next((said for name, said in OTHERS.items() if hasattr(scheduler, name)), None):
             raise ValueError(
-                f"scheduler is a {type(scheduler).__name__}, whose timesteps are whole numbers; allowed is an "
-                "IPNDMScheduler, or another whose times are from 0 to 1"
+                f"scheduler is a {type(scheduler).__name__}, {other}; allowed is an IPNDMScheduler, or another whose "
+                "times are from 0 to 1"
             )
         self.register_modules(unet=unet, scheduler=scheduler)
 

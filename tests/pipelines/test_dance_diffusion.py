@@ -224,6 +224,11 @@ def test_misspelt_arguments():
 def test_networks_and_schedulers_that_are_refused():
     with pytest.raises(ValueError, match="scheduler is a DDIMScheduler, whose timesteps are whole numbers; allowed is"):
         DanceDiffusionPipeline(tiny_pipe().unet, DDIMScheduler())
+    with pytest.raises(ValueError, match="scheduler is a ScoreSdeVeScheduler; allowed is a IPNDMScheduler, or one"):
+        DanceDiffusionPipeline(tiny_pipe().unet, minidiff.ScoreSdeVeScheduler())
+    for scheduler in (minidiff.ScoreSdeVpScheduler(), minidiff.KarrasVeScheduler()):
+        with pytest.raises(ValueError, match="scheduler is a .*, whose network knows no velocity; allowed is an IPNDM"):
+            DanceDiffusionPipeline(tiny_pipe().unet, scheduler)
     with pytest.raises(ValueError, match="unet is None, and DanceDiffusionPipeline draws nothing without"):
         DanceDiffusionPipeline(None, IPNDMScheduler())()
     with pytest.raises(ValueError, match="the unet takes 2 channels and returns 1; allowed are as many"):
