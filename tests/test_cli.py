@@ -319,7 +319,7 @@ def test_generate_draws_no_sound_that_no_file_can_hold(with_sound, tmp_path, mon
 
 def test_too_much_for_the_memory_gets_one_line(with_sound, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    for seconds in ("1e12", "1e17", "1e30"):
+    for seconds in ("1e10", "1e17", "1e30"):
         assert main(["generate", "dance_diffusion", "--device", "cpu", "--seconds", seconds]) == 2
         error = capfd.readouterr().err
         assert error.startswith("minidiff generate: ") and error.count("\n") == 1, error
