@@ -447,7 +447,8 @@ def lessons(arguments):
         return
     if importlib.util.find_spec("jupyterlab") is None:
         raise ImportError("JupyterLab is not installed: pip install 'minidiff[lessons]'. The notebooks are copied.")
-    return subprocess.call([sys.executable, "-m", "jupyterlab", "00_start_here.ipynb"], cwd=folder)
+    with interrupts_ignored():  # Ctrl-C is JupyterLab's, which asks whether it shall stop
+        return subprocess.call([sys.executable, "-m", "jupyterlab", "00_start_here.ipynb"], cwd=folder)
 
 
 def lessons_folder():
@@ -505,7 +506,7 @@ def read(arguments):
     text = reading.text(size.columns, colour=in_terminal and "NO_COLOR" not in os.environ)
     pager = shlex.split(os.environ.get("PAGER", "less"))
     if in_terminal and text.count("\n") + 2 > size.lines and pager and shutil.which(pager[0]):
-        with interrupts_ignored():  # Ctrl-C is meant for the pager, and without it the terminal would stay as it set it
+        with interrupts_ignored():  # Ctrl-C is the pager's: one that is killed leaves the terminal as it set it
             subprocess.run(pager, input=text, text=True, env={"LESS": "-R"} | os.environ)
     else:
         print(text)

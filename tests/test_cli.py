@@ -467,7 +467,13 @@ def test_the_ledger_is_printed_whole_or_one_entry(capsys):
 
 def test_lessons_open_in_jupyterlab(tmp_path, monkeypatch, capsys):
     started = []
-    monkeypatch.setattr("subprocess.call", lambda command, cwd: started.append((command[1:], cwd)) or 0)
+
+    def call(command, cwd):
+        signal.raise_signal(signal.SIGINT)  # JupyterLab asks back; who did not wait would end it
+        started.append((command[1:], cwd))
+        return 0
+
+    monkeypatch.setattr("subprocess.call", call)
     assert main(["lessons", str(tmp_path / "mine")]) == 0
     assert started == [(["-m", "jupyterlab", "00_start_here.ipynb"], tmp_path / "mine")]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

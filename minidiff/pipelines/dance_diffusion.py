@@ -17,9 +17,6 @@ from minidiff.models.unet_1d import SHORTEST
 from minidiff.outputs import Output
 from minidiff.pipelines.base import DiffusionPipeline, refuse_broken, require_steps
 
-# What other schedulers have, and what that says of them.
-OTHERS = {"alphas_cumprod": "whose timesteps are whole numbers", "step_correct": "whose network knows no velocity"}
-
 
 @dataclass(eq=False)
 class AudioPipelineOutput(Output):
@@ -44,12 +41,8 @@ class DanceDiffusionPipeline(DiffusionPipeline):
     """
 
     def __init__(self, unet, scheduler):
-        require_steps(scheduler, "IPNDMScheduler", "step")
-        if other := next((said for name, said in OTHERS.items() if hasattr(scheduler, name)), None):
-            raise ValueError(
-                f"scheduler is a {type(scheduler).__name__}, {other}; allowed is an IPNDMScheduler, or another whose "
-                "times are from 0 to 1"
-            )
+        others = ("alphas_cumprod", "step_correct")  # of whole timesteps, and of networks that predict the score
+        require_steps(scheduler, "IPNDMScheduler, whose times are from 0 to 1", "step", without=others)
         self.register_modules(unet=unet, scheduler=scheduler)
 
     @torch.no_grad()

@@ -305,9 +305,11 @@ def scheduler_behind(config, kind, usual, keys):
         kind: a class.
         usual: the class that is meant where a config has one of `keys` and names no class that is known here.
     """
+    if isinstance(config, kind):
+        return config
     given = getattr(config, "config", config)
-    if isinstance(config, kind) or not isinstance(given, Mapping):
-        return config if isinstance(config, kind) else None
+    if not isinstance(given, Mapping):
+        return None
     name = str(given.get("_class_name"))
     named = Configurable._subclasses.get(name) or getattr(minidiff, name, None) or (keys & given.keys() and usual)
     return named.from_config(given) if isinstance(named, type) and issubclass(named, kind) else None
