@@ -10,6 +10,7 @@ _PUBLIC = {
     "ask": "minidiff.widgets.questions",
     "Trajectory": "minidiff.widgets.trajectory",
     "record": "minidiff.widgets.trajectory",
+    "player": "minidiff.widgets.players",
     "noising": "minidiff.widgets.players",
     "scrub": "minidiff.widgets.players",
     "steps_and_quality": "minidiff.widgets.players",

@@ -9,13 +9,19 @@ import torch
 
 from minidiff import DDIMPipeline, zoo
 from minidiff.course import exercises
-from minidiff.course.exercises import ddim, ddpm, pndm, start_here
+from minidiff.course.exercises import ddim, ddpm, noise_and_denoiser, pndm, start_here
 from minidiff.zoo import evaluator
 
 LESSONS = Path(__file__).parents[2] / "lessons"
 SOLUTION = re.compile(r"<summary>Solution</summary>\n\n```python\n(.*?)```", re.DOTALL)
 CAT_AT_NIGHT = 24  # a seed
-CHECKS = {"00_start_here": start_here, "02_ddpm": ddpm, "03_ddim": ddim, "04_pndm": pndm}
+CHECKS = {
+    "00_start_here": start_here,
+    "01_noise_and_denoiser": noise_and_denoiser,
+    "02_ddpm": ddpm,
+    "03_ddim": ddim,
+    "04_pndm": pndm,
+}
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +112,56 @@ def test_half_way():
         (lambda a, b: (a + b + third) / 3**0.5, "What else is in it?"),
     ]
     is_said(start_here.half_way, wrong)
+
+
+def weights_of(x_t, data, a, b):
+    return torch.softmax(-((x_t[:, None] - a * data) ** 2) / (2 * b**2), dim=1)
+
+
+def test_best_guess():
+    best = lambda x_t, data, a, b: weights_of(x_t, data, a, b) @ data
+    nearest = lambda x_t, data, a, b: data[(x_t[:, None] - a * data).abs().argmin(dim=1)]
+    over_x = lambda x_t, data, a, b: torch.softmax(-((x_t[:, None] - a * data) ** 2) / (2 * b**2), dim=0) @ data
+    exponentials = lambda x_t, data, a, b: torch.exp(-((x_t[:, None] - a * data) ** 2) / (2 * b**2)) @ data
+    wrong = [
+        (nothing, "not yet"),
+        (nearest, "it is wrong by"),
+        (over_x, "shown the same x_t in other company"),
+        (exponentials, "do the weights sum to 1?"),
+        (lambda x_t, data, a, b: best(x_t, data, a, b**0.5), "the mean of what could have been is"),
+        (lambda x_t, data, a, b: best(x_t, data, 1.0, b), "it is wrong by"),
+        (lambda x_t, data, a, b: x_t / a, "it is wrong by"),
+        (lambda x_t, data, a, b: data.mean().expand(len(x_t)), "the mean of what could have been is"),
+        (lambda x_t, data, a, b: best(x_t, data, a, b) + 0.3 * (x_t**3 - 3 * x_t), "it is wrong by"),
+        (lambda x_t, data, a, b: best(x_t, data, a, b) + 0.2 * torch.randn(len(x_t)), "in other company"),
+        (lambda x_t, data, a, b: weights_of(x_t, data, a, b), "answers"),
+        (lambda x_t, data, a, b: best(x_t, data, a, b) / 0, "are no numbers"),
+    ]
+    is_said(noise_and_denoiser.best_guess, wrong)
+
+
+def test_arrow():
+    wrong = [
+        (nothing, "not yet"),
+        (lambda x_t, x_0_hat, a, b: (x_t - a * x_0_hat) / b**2, "the other sign"),
+        (lambda x_t, x_0_hat, a, b: (a * x_0_hat - x_t) / b, "the direction is right, but it is 0.31 times as long"),
+        (lambda x_t, x_0_hat, a, b: a * x_0_hat - x_t, "the direction is right"),
+        (lambda x_t, x_0_hat, a, b: (x_0_hat - x_t) / b**2, "the slope is"),
+        (lambda x_t, x_0_hat, a, b: x_0_hat, "the slope is"),
+    ]
+    is_said(noise_and_denoiser.arrow, wrong)
+
+
+def test_absolute():
+    wrong = [
+        (nothing, "not yet"),
+        (lambda values: values.mean(), "that is the mean, which is best for squares"),
+        (lambda values: (values.min() + values.max()) / 2, "go down and it gets less"),
+        (lambda values: values.min(), "go up and it gets less"),
+        (lambda values: values[len(values) // 2], "go "),
+        (lambda values: values.sort().values[len(values) // 2 - 1], "go up"),
+    ]
+    is_said(noise_and_denoiser.absolute, wrong)
 
 
 def test_tick():
