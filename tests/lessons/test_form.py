@@ -1,7 +1,7 @@
 """The form of a lesson, so that a learner finishes it and a teacher can plan with it.
 
-A lesson begins with its title, then says what one needs before, what may be skipped and, in a table, the minutes of each
-section. Text comes in small portions. There is a diagram, drawn by a function of that name. Code that only draws is
+A lesson begins with its title, then says what one needs before, what may be skipped and, in a table, the minutes of
+each section. Text comes in small portions. There is a diagram, drawn by a function of that name. Code that only draws is
 folded: its cell has `jupyter={"source_hidden": true}`. Exercises have two hints and a solution, folded below them.
 """
 
@@ -71,8 +71,8 @@ def test_the_head_says_what_one_needs_what_to_skip_and_how_long_each_section_tak
     for word in ("need", "skip"):
         assert re.search(rf"\b{word}\b", head(source)), word
     minutes = dict(re.findall(r"^\| ([^|]+?) \| (\d+) \|", head(source), re.MULTILINE))
-    timed = [title for title in sections(source) if title in minutes or title != "Where to read on"]
-    assert list(minutes) == timed
+    rows = ", ".join(minutes).lower()  # a row may join several sections
+    assert [title for title in sections(source) if title.lower() not in rows and title != "Where to read on"] == []
     assert all(int(number) > 0 for number in minutes.values())
 
 
