@@ -7,13 +7,13 @@ import jupytext
 import pytest
 import torch
 
-from minidiff import DDIMPipeline, zoo
+from minidiff import DDIMPipeline, widgets, zoo
 from minidiff.course import exercises
 from minidiff.course.exercises import ddim, ddpm, noise_and_denoiser, pndm, start_here
 from minidiff.zoo import evaluator
 
 LESSONS = Path(__file__).parents[2] / "lessons"
-SOLUTION = re.compile(r"<summary>Solution</summary>\n\n```python\n(.*?)```", re.DOTALL)
+SOLUTION = re.compile(r"<summary>Solution</summary>\n\n[^`]*```python\n(.*?)```", re.DOTALL)
 CAT_AT_NIGHT = 24  # a seed
 CHECKS = {
     "00_start_here": start_here,
@@ -40,7 +40,7 @@ def exercises_of(lesson):
 
 @pytest.mark.parametrize("lesson", CHECKS)
 def test_every_exercise_is_open_and_its_solution_passes(lesson, pipe):
-    names = {"exercises": CHECKS[lesson], "pipe": pipe, "torch": torch}
+    names = {"exercises": CHECKS[lesson], "pipe": pipe, "torch": torch, "widgets": widgets}
     found = exercises_of(lesson)
     assert len(found) == 3
     opened, solved = [dict(names) for _ in range(2)]
