@@ -7,12 +7,15 @@ import pytest
 import torch
 from torch import nn
 
-from minidiff import DanceDiffusionPipeline, UNet1DModel
+from minidiff import DanceDiffusionPipeline, UNet1DModel, zoo
 from minidiff.models.unet_1d import UNet1DOutput
 from minidiff.zoo import sounds
 from minidiff.zoo.recipes import recipe
 from minidiff.zoo.recipes.muon import Muon
 from minidiff.zoo.recipes.training import finish
+
+NAME = "notes-dance-diffusion"
+WEIGHTS = zoo.path(NAME)
 
 
 class Knowing(nn.Module):
@@ -75,3 +78,30 @@ def test_a_run_of_three_steps(tmp_path, monkeypatch):
     assert measures["steps"] == 2 and measures["sounds"] == 50 and measures["on_scale_true"] == 1
     assert measures["frechet"] > measures["frechet_floor"]
     assert "on scale true | 1 |" in (tmp_path / "README.md").read_text()
+
+
+# -- the weights
+
+
+def test_it_is_what_its_recipe_makes():
+    run, chosen = json.loads((WEIGHTS / "measures.json").read_text())["run"], recipe(NAME)
+    assert [run[key] for key in ("seed", "steps", "batch_size", "drawings")] == [
+        chosen.seed,
+        chosen.steps,
+        chosen.batch_size,
+        chosen.drawings,
+    ]
+
+
+def test_it_is_good():
+    measures = zoo.measures(NAME)
+    assert (measures["sounds"], measures["steps"]) == (500, 50)
+    assert measures["on_scale"] >= 0.6 and measures["on_scale_true"] >= 0.98 and measures["on_scale_noise"] <= 0.04
+    assert set(measures["frequencies"]) == set(sounds.NAMES) and min(measures["frequencies"].values()) >= 0.1
+
+
+def test_its_notes_are_as_true_as_its_measures_say():
+    pipe = DanceDiffusionPipeline.from_pretrained(WEIGHTS)
+    pipe.set_progress_bar_config(disable=True)
+    waves = pipe(5, 25, torch.Generator().manual_seed(0)).audios
+    assert sounds.share_on_scale(sounds.as_waves(waves)) >= zoo.measures(NAME)["on_scale"] - 0.2

@@ -7,6 +7,10 @@ noisy and changes nothing in its mean. The hidden weights are moved by Muon from
 
 A second at full length is 8,192 positions, so the channels are few there; attention is where a second is 512 positions
 wide or fewer and sees all of it, since a pitch must hold for the whole note.
+
+What is left to gain: all of 500 sounds are in tune, strings and bars, but only their lowest partials are lines in the
+spectrum; the higher ones are bands of noise, and die away sooner than those of true notes. Most sounds begin and end
+with a click, one sample of the wrong height. Some are faint, at a third of the loudness of a true note.
 """
 
 import numpy as np
