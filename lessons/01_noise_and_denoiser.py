@@ -16,19 +16,24 @@
 # * name the parts of a U-Net.
 
 # %% [markdown]
-# **Before you start.** You need some Python and PyTorch (tensors, layers), and you should know what a mean and a
-# variance are. Lesson 0 helps, but is not needed.
+# **You need:** some Python and PyTorch (tensors, layers), and what a mean and a variance are. Lesson 0 helps, but is not
+# needed.
+#
+# **To skip:** "Arrows", until lesson 5; "From points to pictures", if you know the U-Net.
 
 # %% [markdown]
-# | section | minutes | you may skip it |
-# |---|---|---|
-# | Points and noise | 5 | |
-# | A denoiser, the walk, the training | 15 | |
-# | The answer is a mean | 10 | |
-# | Why not all at once? | 5 | |
-# | Arrows | 5 | until lesson 5 |
-# | From points to pictures | 10 | if you know the U-Net |
-# | Exercises | 30 | |
+# | section | minutes |
+# |---|---|
+# | Points and noise | 5 |
+# | A denoiser | 5 |
+# | The walk | 5 |
+# | The training | 5 |
+# | The answer is a mean | 10 |
+# | Why not all at once? | 5 |
+# | Arrows | 5 |
+# | From points to pictures | 10 |
+# | Exercises | 30 |
+# | Where to read on | 1 |
 
 # %%
 import torch
@@ -357,7 +362,7 @@ figure
 # For pictures the training, the walk and the reason stay the same. Only the network changes: to a *U-Net*. It must see
 # two things: the whole (is there a sky?) and each pixel (which part of it is noise?).
 
-# %%
+# %% jupyter={"source_hidden": true} tags=["diagram"]
 diagrams.unet(pipe.unet)
 
 # %% [markdown]

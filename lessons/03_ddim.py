@@ -12,26 +12,43 @@
 # *Denoising Diffusion Implicit Models.* Song, Meng & Ermon, ICLR 2021,
 # [arXiv:2010.02502](https://arxiv.org/abs/2010.02502)
 #
-# In lesson 2 a picture took a hundred calls of the network. Here the *same* network, not trained a minute longer, is
-# called 20 times. When you are done you can
+# In lesson 2 a picture took 100 calls of the network. Here the *same* network needs 20. You will
 #
-# * say why one trained network may be run backwards by many different processes,
-# * read the DDIM step line by line, and know what $\eta$ turns,
-# * walk from one noise to another, with drawings all along the way,
-# * take a drawing back to the noise it could have come from, and draw it again.
+# * see why a network can be run backwards in many ways,
+# * walk from one noise to another,
+# * turn a drawing into noise and back.
+
+# %% [markdown]
+# **You need:** [lesson 2](02_ddpm.ipynb): how a drawing is noised, the guess $\hat x_0$, the sampling loop.
+# Variance, derivatives, some Python. Numbers in brackets, such as (7), are those of the paper's equations.
 #
-# Reading takes about an hour, running all cells less than a minute on two CPU cores.
+# **To skip:** the section "A curve and its slope" at first reading, if derivatives are new to you. Lesson 4 needs it.
+# The exercises take half an hour more.
+
+# %% [markdown]
+# | section | minutes |
+# |---|---|
+# | What training never saw | 10 |
+# | The step and its code | 6 |
+# | Run it | 5 |
+# | A curve and its slope | 10 |
+# | Claim 1: a fifth of the steps | 8 |
+# | Claim 2: the noise decides the picture | 8 |
+# | Claim 3: there and back | 8 |
+# | With the official weights | 1 |
+# | Exercises | 30 |
+# | What the ledger says | 3 |
+# | Where to read on | 1 |
 
 # %%
-import matplotlib.pyplot as plt
 import torch
 
 import minidiff
 from minidiff import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, widgets, zoo
-from minidiff.course import claims, official, statistics
-from minidiff.course.claims import sampling
-from minidiff.course.claims.ddim import ddim_against_ddpm, encoding, interpolation, slerp
+from minidiff.course import claims, mixture, official, statistics
+from minidiff.course.claims import ddim, sampling
 from minidiff.course.exercises import ddim as exercises
+from minidiff.widgets.plots import Plot
 
 torch.set_grad_enabled(False)  # nothing is trained here
 device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -44,33 +61,80 @@ def noise(seed, *shape):
 # %% [markdown]
 # ## What training never saw
 #
-# The network was trained on one kind of question. Take a drawing $x_0$ and a time $t$. Mix in noise $\epsilon$:
+# The network was trained on one kind of question. Take a drawing $x_0$ and a time $t$. Mix in noise $\epsilon$, and ask
+# for this noise:
 #
 # $$x_t = \sqrt{\bar\alpha_t}\, x_0 + \sqrt{1 - \bar\alpha_t}\,\epsilon, \qquad \epsilon \sim \mathcal N(0, I)
 # \tag{4}$$
 #
-# and ask for the noise. $\bar\alpha_t$ says how much of the drawing is left: nearly 1 at $t = 0$, nearly 0 at $t =
-# 999$. (The DDIM paper writes $\alpha_t$ for it. We keep DDPM's letter, as everywhere in this package.)
-#
-# Look at what is *not* in the question: $x_{t-1}$. Training saw each $x_t$ alone. It never saw two neighbours of one
-# walk together, so it cannot know how a walk gets from one to the other. DDPM assumed one way, fresh noise at each
-# step. Every other process with the same $x_t$, taken one at a time, asks the network for just the same thing.
-#
-# Here is a whole family of them. Say we know $x_0$ and stand at $x_t$. Then the noise in $x_t$ is known too,
-# $\epsilon = (x_t - \sqrt{\bar\alpha_t}\,x_0) / \sqrt{1 - \bar\alpha_t}$. At $t-1$ there should be noise of variance
-# $1 - \bar\alpha_{t-1}$. Spend $\sigma_t^2$ of this budget on fresh noise, and the rest on the noise that is already
-# there:
+# $\bar\alpha_t$ says how much of the drawing's variance is left: nearly 1 at $t = 0$, nearly 0 at $t = 999$. (The DDIM
+# paper writes $\alpha_t$. We keep DDPM's letter.)
+
+# %% jupyter={"source_hidden": true} tags=["diagram"]
+x_0 = sampling.drawings(1, 32, seed=3)
+boxes, arrows = {}, []
+for k, t in enumerate((999, 600, 300, 0)):
+    x_t = DDPMScheduler().add_noise(x_0, noise(3), torch.tensor([t])) if t else x_0
+    (image,) = sampling.images((x_t / 2 + 0.5).clamp(0, 1))
+    boxes[t] = (1.0 + 1.9 * k, 1.05, image, f"$x_{{{t}}}$")
+    arrows += [(0, t, "", 0.12 + 0.07 * (3 - k))] if t else []
+for t, end in ((999, 600), (600, 300), (300, 0)):
+    arrows.append((t, end, "?"))
+boxes["training"] = (3.85, 2.62, None, "Training shows how to get from $x_0$ to each $x_t$.")
+boxes["walk"] = (3.85, 0.5, None, "A sampler has to get from one to the next, which training never shows.")
+widgets.diagram(boxes, arrows, width=7.7, height=2.6)
+
+# %% [markdown]
+# Look at what is missing in the question: $x_{t-1}$. Training never showed two neighbours of one walk. So the network
+# does not know how a walk goes from one to the other. DDPM chose one way: fresh noise at each step. Any other way may
+# use the same network, if it keeps (4) true at each $t$.
+
+# %% [markdown]
+# Here is a family of such ways. Suppose we know $x_0$ and stand at $x_t$. Then we know the noise in it, $\epsilon =
+# (x_t - \sqrt{\bar\alpha_t}\,x_0) / \sqrt{1 - \bar\alpha_t}$. At $t-1$ noise must have variance $1 - \bar\alpha_{t-1}$.
+# We take $\sigma_t^2$ of this budget from fresh noise, the rest from the noise that is there:
 #
 # $$q_\sigma(x_{t-1} \mid x_t, x_0) = \mathcal N\Big(\sqrt{\bar\alpha_{t-1}}\,x_0
 # + \sqrt{1 - \bar\alpha_{t-1} - \sigma_t^2}\;\epsilon,\ \ \sigma_t^2 I\Big) \tag{7}$$
-#
-# In the code $\sigma_t$ is set by one dial, $\eta$ from 0 to 1:
+
+# %% [markdown]
+# In the code one number sets $\sigma_t$. It is $\eta$, from 0 to 1:
 #
 # $$\sigma_t = \eta \sqrt{\frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}}
 # \sqrt{1 - \frac{\bar\alpha_t}{\bar\alpha_{t-1}}} \tag{16}$$
 #
-# The next cell takes 100,000 copies of the number $x_0 = 0.5$, noises them to one level and steps to the next, for
-# three settings of the dial. **Before you run it: for which $\eta$ will $x_{t-1}$ spread the most?**
+# The figure shows the variance of $x_{t-1}$ in a step from $t = 300$ to $200$, for a drawing of variance 1.
+
+# %% jupyter={"source_hidden": true} tags=["diagram"]
+a, b = DDIMScheduler().alpha_bar[[300, 200]].tolist()
+figure = Plot(figsize=(6.4, 1.7), layout="constrained")
+axes = figure.subplots()
+for eta in (1, 0.5, 0):
+    fresh = eta**2 * (1 - b) / (1 - a) * (1 - a / b)
+    left = 0
+    parts = {"drawing": (b, "#8fb8de"), "old noise": (1 - b - fresh, "#9a9a9a"), "fresh noise": (fresh, "#e0a13c")}
+    for name, (share, colour) in parts.items():
+        axes.barh(f"$\\eta$ = {eta}", share, left=left, color=colour, label=name if eta == 1 else None)
+        left += share
+axes.set(xlabel="share of the variance of $x_{t-1}$", xlim=(0, 1))
+figure.legend(loc="outside upper center", ncols=3, frameon=False)
+figure
+
+# %% [markdown]
+# Now an experiment. We noise 100,000 copies of the number $x_0 = 0.5$ to one level. Then the code steps to the next
+# one, with three values of $\eta$.
+
+# %% jupyter={"source_hidden": true}
+widgets.ask(
+    "For which $\\eta$ will $x_{t-1}$ spread the most?",
+    {
+        "0": "Nothing is replaced, but the old noise fills the whole budget.",
+        "1": "The most is replaced: fresh noise comes in, and old noise goes out to make room.",
+        "all the same": "The budget $1 - \\bar\\alpha_{t-1}$ is always spent, all of it.",
+    },
+    right="all the same",
+    because="$\\eta$ says how much of the noise is replaced on the way, not how much there is.",
+)
 
 # %% tags=["nbval-check-output"]
 scheduler = DDIMScheduler(clip_sample=False)
@@ -87,27 +151,73 @@ print(f"promised by (4):            mean {alpha_bar_prev**0.5 * 0.5:.2f} and sta
 print(f"{(1 - alpha_bar_prev) ** 0.5:.2f}")
 
 # %% [markdown]
-# None of them: the three agree, and that is the point. $\eta$ chooses how much of the noise is replaced on the way,
-# not how much there is. The network cannot tell the three processes apart.
+# At $\eta = 0$ nothing is random after $x_T$: this is DDIM. At $\eta = 1$ the step is DDPM's; let us ask the code.
 #
-# $\eta = 1$ is DDPM itself (exercise 2). At $\eta = 0$ nothing is replaced: after $x_T$ the walk is decided. And the
-# levels $t$ and $t-1$ need not be neighbours. "$t-1$" in this lesson, as in the code, is *the next timestep that we
-# choose to keep*. We kept ten of a thousand above and nothing broke.
+# And $t$ and $t-1$ need not be neighbours. Here, as in the code, "$t-1$" means *the next timestep that we keep*. We
+# kept ten of a thousand, and (4) still holds.
+
+# %% tags=["nbval-check-output"]
+ddpm = DDPMScheduler(clip_sample=False)
+ddpm.set_timesteps(10)
+by_ddpm = ddpm.step(eps, t, x_t, torch.Generator().manual_seed(8)).prev_sample
+by_ddim = scheduler.step(eps, t, x_t, eta=1, generator=torch.Generator().manual_seed(8)).prev_sample
+print("with eta = 1 both steps are the same:", "yes" if (by_ddpm - by_ddim).abs().max() < 1e-5 else "no")
+
+# %% [markdown]
+# ## The step and its code
 #
-# ## A curve, and Euler's method
+# A sampler does not know $x_0$. So it puts the network's guess $\hat x_0$ in its place; this is (12) below. The numbers
+# are those of a real walk of 20 steps. Move the slider and watch the standard deviations: that of $x_{t-1}$ falls
+# towards that of $\hat x_0$.
+
+# %%
+pipe = DDIMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
+pipe.set_progress_bar_config(disable=True)
+x_T = noise(5, 8, 3, 32, 32)[:4]
+minidiff.read(DDIMScheduler.step, run=lambda: pipe(1, latents=x_T[:1], num_inference_steps=20), step=15)
+
+# %% [markdown]
+# Two things to see. The published networks of DDPM come with `clip_sample`: $\hat x_0$ is cut to the range of pictures.
+# Song et al. do not do it. And the squares of the three factors in (12) are $\bar\alpha_{t-1}$, $1 - \bar\alpha_{t-1} -
+# \sigma_t^2$ and $\sigma_t^2$. They sum to 1: the budget again.
+
+# %% [markdown]
+# ## Run it
 #
-# We do not know $x_0$, so the network's guess $\hat x_0$ takes its place, equation (12) of the code below. At
-# $\eta = 0$ the step looks better in other coordinates. Divide by what is left of the drawing:
+# The folder `storybook-ddpm` holds a DDPM. `DDIMPipeline` takes its network and its noise levels, and brings its own
+# step. Now play. Every picture starts from the same four noises $x_T$. First stay at $\eta = 0$ and change the number
+# of steps. Then stay at 50 steps and change $\eta$. What stays, and what changes?
+
+# %%
+drawn = {}
+for eta in (0.0, 0.5, 1.0):
+    for steps in (5, 10, 20, 50):
+        generator = torch.Generator().manual_seed(0)
+        made = pipe(4, generator, eta, steps, latents=x_T).images
+        drawn[eta, steps] = widgets.sheet(made, columns=4, size=32)
+widgets.grid(drawn, names=("eta", "steps"), size=128)
+
+# %% [markdown]
+# At $\eta = 0$ the objects stay; with more steps they only get clearer. With fresh noise the same $x_T$ leads to other
+# pictures, and to others again for each number of steps. Claim 2 counts this.
+
+# %% [markdown]
+# ## A curve and its slope
+#
+# At $\eta = 0$ the step is simple in other coordinates. Divide $x$ by what is left of the drawing, and the noise too:
 #
 # $$\bar x = \frac{x}{\sqrt{\bar\alpha}}, \qquad \sigma(t) = \sqrt{\frac{1 - \bar\alpha_t}{\bar\alpha_t}}$$
 #
-# ($\sigma(t)$, with brackets, is the level of noise; $\sigma_t$, with an index, stays the dial's). Then (4) is just
-# $\bar x = x_0 + \sigma(t)\,\epsilon$, and the step becomes
+# $\sigma(t)$, with brackets, is the level of noise. ($\sigma_t$, with an index, is the fresh noise of (16).) Then (4)
+# says $\bar x = x_0 + \sigma(t)\,\epsilon$.
+
+# %% [markdown]
+# And the step (12) becomes
 #
 # $$\bar x_{t-1} = \bar x_t + \big(\sigma(t-1) - \sigma(t)\big)\,\epsilon_\theta(x_t, t) \tag{13}$$
 #
-# which is Euler's method for the ordinary differential equation $d\bar x = \epsilon_\theta\, d\sigma$ (14): look at
-# the slope where you stand, walk straight. Let us ask the code whether it does that.
+# This is *Euler's method* for the differential equation $d\bar x = \epsilon_\theta\, d\sigma$, (14): look at the slope
+# where you stand, then walk straight ahead. Does the code do it?
 
 # %% tags=["nbval-check-output"]
 x_t, eps_theta = noise(2), noise(3)  # any numbers will do
@@ -127,261 +237,269 @@ print(f"one step went from sigma = {sigma(alpha_bar_t):.2f} to {sigma(alpha_bar_
 print("its slope is the predicted noise:", "yes" if (slope - eps_theta).abs().max() < 1e-4 else "no")
 
 # %% [markdown]
-# Euler's method is good where the slope turns slowly. So: how fast does it turn on a real walk? We let the network of
-# the zoo walk in 100 small steps and measure how much each predicted noise differs from the one before.
-# **Where would you expect the sharpest turns: in the fog at the beginning, or close to the picture?**
+# A straight step is wrong where the slope changes on the way. So where may steps be long? We measure it: take a walk of
+# 50 steps. Make one part of it five times coarser, and leave the rest as it is. By how much does the picture change?
+# (The unit is a *level*: there are 255 between black and white.)
+
+# %% jupyter={"source_hidden": true}
+widgets.ask(
+    "Which part of the walk is hurt most by long steps?",
+    {
+        "the beginning, where nearly all is noise": "The steps in σ are huge, but the slope turns very little.",
+        "the middle": "Here the object is decided, and it does cost. But less than the end.",
+        "the end, close to the picture": "The steps in σ are small, but here edges and windows are decided, and the "
+        "slope turns most.",
+    },
+    right="the end, close to the picture",
+    because="The two figures below have the numbers.",
+)
 
 # %%
-pipe = DDIMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
-pipe.set_progress_bar_config(disable=True)
-slopes = []
+large = claims.measured("ddim")
+parts = large.get("coarsening") or ddim.coarsening(pipe, samples=4)[0]
+errors = large.get("euler_error") or ddim.euler_error(pipe, samples=4)[0]
 
+# %% jupyter={"source_hidden": true}
+statistics.bars(
+    statistics.entries_of(parts, "moved"), f"the picture moves by, levels ({parts['samples']} noises, median)"
+)
 
-def keep_slope(pipe, i, t, tensors):
-    slopes.append(tensors["model_output"])
+# %% [markdown]
+# Why? One step misses $\bar x$ by up to half of $|\Delta\sigma|\,|\Delta\epsilon|$, and $x$ by $\sqrt{\bar\alpha}$
+# times this. ($\Delta$ is the change during the step.) The product is largest at the end. The hill in the middle is
+# where the object is decided (lesson 2, claim 2).
 
+# %% jupyter={"source_hidden": true}
+statistics.curves(
+    {"one step": {row["t"]: row["wrong"] for row in errors["rows"]}},
+    "timestep t at which the step begins (the walk goes to the left)",
+    "the product, levels",
+    yscale="log",
+)
 
-pipe(4, latents=noise(4, 4, 3, 32, 32), num_inference_steps=100, output_type="pt", callback_on_step_end=keep_slope,
-     callback_on_step_end_tensor_inputs=("model_output",))  # fmt: skip
-turns = [((b - a).norm() / a.norm()).item() for a, b in zip(slopes, slopes[1:], strict=False)]
+# %% [markdown]
+# ## Claim 1: a fifth of the steps
+#
+# As in lesson 2, the *Fréchet distance* compares 1,000 pictures with true drawings. Less is better. FID is the paper's
+# form of it, for photographs. The bands are the 95 % intervals. The green line is the *floor*: true drawings
+# themselves.
 
-figure, axes = plt.subplots(figsize=(6.4, 2.2), layout="constrained")
-axes.plot(pipe.scheduler.timesteps[1:].cpu(), [100 * turn for turn in turns], ".-", color="#6a4fa3")
-axes.invert_xaxis()
-axes.set(xlabel="timestep t (the walk goes to the right)", ylabel="the slope turns, %")
-axes.set(yscale="log", yticks=(0.1, 1, 10), yticklabels=(0.1, 1, 10))
-plt.show()
+# %% [markdown]
+# The paper's table 1, for small photographs (CIFAR-10): DDIM with 20 steps has a FID of 6.84, DDPM with 100 steps one
+# of 5.78. So a fifth of the steps costs a little quality. And here?
+
+# %% jupyter={"source_hidden": true}
+FID = {
+    "DDIM": {10: 13.36, 20: 6.84, 50: 4.67, 100: 4.16},
+    "DDPM": {10: 41.07, 20: 18.36, 50: 8.01, 100: 5.78},
+}
+few = large["ddim_against_ddpm"]
+statistics.curves(
+    statistics.lines_of(few, "frechet", only=["DDIM", "DDPM"]),
+    "steps",
+    f"Fréchet distance ({few['samples']:,} drawings)",
+    floor=few.get("floor"),
+    paper=FID,
+    paper_label="FID on CIFAR-10 (paper)",
+    xscale="log",
+    xticks=(10, 20, 50, 100),
+    xticklabels=(10, 20, 50, 100),
+)
 
 # %% tags=["nbval-check-output"]
-late, last = sum(turns[-10:]) / sum(turns), turns[-1] / sum(turns)
-print("of all turning, the last tenth of the walk has more than half:", "yes" if late > 0.5 else "no")
-print("the very last step alone has more than a quarter:", "yes" if last > 0.25 else "no")
+frechet = {(row["sampler"], row["steps"]): row["frechet"] for row in few["rows"]}
+print(f"DDIM, 20 steps:  {statistics.spread(frechet['DDIM', 20], '.2f')}")
+print(f"DDPM, 100 steps: {statistics.spread(frechet['DDPM', 100], '.2f')}")
+for few_steps, many in ((20, 100), (10, 100), (10, 10), (20, 20), (50, 50)):
+    better = statistics.verdict(frechet["DDIM", few_steps], frechet["DDPM", many], less_is_better=True)
+    print(f"DDIM with {few_steps} steps is better than DDPM with {many}: {better}")
 
 # %% [markdown]
-# In the fog the network says nearly the same thing at every step: this is mostly noise. One long straight line does
-# there. The curve bends at the end, where edges and windows are decided; and at the very last step, where so little
-# noise is left that the network hardly makes it out (lesson 2 printed its loss there), the answer is nearly a new one.
-# A walk of a thousand steps spends most of them on a straight road.
-#
-# ## The code beside its equations
+# *Within noise*: 1,000 pictures cannot tell the two apart. So here a fifth of the steps is as good. Where does it fail?
+# With 10 steps DDIM is worse. And at *equal* steps the paper's DDIM is far ahead of DDPM, ours is not. Our world is
+# easy. Most of DDIM's 0.11 at 100 steps is the floor.
 
-# %%
-minidiff.read(DDIMScheduler.step)
-
-# %% [markdown]
-# Two things to notice. The published checkpoints of DDPM *clip* the predicted drawing $\hat x_0$ to the range of
-# pictures, and Song et al. do not: `clip_sample` decides. And the three squares $\bar\alpha_{t-1}$,
-# $1 - \bar\alpha_{t-1} - \sigma_t^2$ and $\sigma_t^2$ add up to 1, a *budget*: raise $\sigma_t$, and the old noise
-# shrinks to make room.
-#
-# ## Run it
-#
-# The folder holds a DDPM. `DDIMPipeline` takes its network and its noise levels, and brings its own step.
-
-# %%
-x_T = noise(5, 8, 3, 32, 32)
-images = pipe(8, latents=x_T, num_inference_steps=20).images
-print(f"x_T {tuple(x_T.shape)} -> {len(images)} pictures of {images[0].size}, with 20 calls of the network each")
-widgets.sheet(images, columns=8, size=96)
-
-# %% [markdown]
-# The same code with its numbers. The slider goes through these 20 steps, and stands at step 15 first. The standard
-# deviations tell the story: $x_{t-1}$ spreads as $\hat x_0$ does and a little more, the noise that is still left.
-
-# %%
-minidiff.read(DDIMScheduler.step, run=lambda: pipe(1, latents=x_T[:1], num_inference_steps=20), step=15)
-
-# %% [markdown]
-# ## One noise, two samplers
-#
-# Both walks below start from the same $x_T$ and take 20 steps. DDPM adds fresh noise after each, DDIM never does.
-# Move the slider. **Before you do: after how many steps will you be able to tell them apart?**
-
-# %%
-ddpm = DDPMPipeline(pipe.unet, DDPMScheduler.from_config(pipe.scheduler.config))
-ddpm.set_progress_bar_config(disable=True)
-walk_ddim = widgets.record(pipe, latents=x_T[2:3], num_inference_steps=20)
-walk_ddpm = widgets.record(ddpm, latents=x_T[2:3], num_inference_steps=20, generator=torch.Generator().manual_seed(0))
-widgets.scrub(walk_ddim, walk_ddpm, labels=["DDIM", "DDPM"], frames=16)
-
-# %% [markdown]
-# They look alike as long as there is only noise, some ten steps; then each has a drawing of its own in mind. Is the
-# noise really all there is to DDIM's? Draw again, from the same $x_T$, with other seeds for whatever is random on the
-# way.
-
-# %% tags=["nbval-check-output"]
-for name, some in (("DDIM", pipe), ("DDPM", ddpm)):
-    first, second = (
-        some(1, torch.Generator().manual_seed(seed), latents=x_T[:1], num_inference_steps=10, output_type="pt").images
-        for seed in (0, 1)
-    )
-    print(f"{name}: the same picture again:", "yes" if torch.equal(first, second) else "no")
-
-# %% [markdown]
-# ## Claim 1: better pictures in few steps
-#
-# Table 1 of the paper: on CIFAR-10 with 10 steps DDIM has an FID of 13.4 and DDPM one of 41.1; with 100 steps it is
-# 4.2 against 5.8, and with a thousand 4.0 against 4.7. (With the larger variance DDPM has 367 with 10 steps and 3.2
-# with a thousand, the best of all: the claim is one about few steps.) What of our drawings?
-#
-# Two numbers, from the evaluator of the zoo, a classifier of the drawn world. *Named* is the share of pictures that
-# show one of its objects beyond doubt. The *Fréchet distance* compares the pictures with true drawings as sets; less
-# is better. The large measurement was made when the network was trained. "DDPM, large" is DDPM with the other
-# variance that its authors allow, $\sigma_t^2 = \beta_t$. *Same object* is for later.
-
-# %%
-measured = claims.measured("ddim")
-print(statistics.table(measured["ddim_against_ddpm"]))
-
-# %% [markdown]
-# Now live, but small. Every sampler gets the same 12 noises.
-
-# %%
-steps = (10, 20, 50)
-live, pictures = ddim_against_ddpm(pipe, samples=12, steps=steps, large=())
+# %% jupyter={"source_hidden": true, "outputs_hidden": true}
+print("All rows. 'Named': the evaluator is sure of an object. 'DDPM, large': with the variance beta of lesson 2.\n")
+print(statistics.table(few))
+print("\nlive, the same measurement on 8 noises:")
+live, _ = ddim.ddim_against_ddpm(pipe, samples=8, steps=(10, 20), large=())
 print(statistics.table(live))
 
 # %% [markdown]
-# Look before you trust a table. The slider is the number of steps; the two sheets have the same noises. The numbers and
-# the curves are the Fréchet distances of the large measurement, since 12 pictures have none to speak of.
+# ## Claim 2: the noise decides the picture
+#
+# Section 5.2: from the same $x_T$, few steps and many give the same picture, but for details. Here DDIM and DDPM start
+# from one noise. DDPM adds fresh noise after each step.
+
+# %% jupyter={"source_hidden": true}
+widgets.ask(
+    "At which of the 20 steps do the two guesses of the picture begin to differ?",
+    {
+        "at step 2": "DDPM has added fresh noise once, and the guess moves with it.",
+        "at step 10": "Until then both x look like noise to you. The guesses differ long before.",
+        "at step 18": "By then they are different pictures.",
+    },
+    right="at step 2",
+)
 
 # %%
-frechet = {(row["sampler"], row["steps"]): row["frechet"]["value"] for row in measured["ddim_against_ddpm"]["rows"]}
-widgets.steps_and_quality(
-    {name: [widgets.sheet(sampling.images(pictures[name, N][:12]), columns=6, size=32) for N in steps]
-     for name in ("DDIM", "DDPM")},
-    {name: [frechet[name, N] for N in steps] for name in ("DDIM", "DDPM")},
-    steps,
-    "Fréchet distance",
-)  # fmt: skip
+walkers = {"DDIM": pipe, "DDPM": DDPMPipeline(pipe.unet, DDPMScheduler.from_config(pipe.scheduler.config))}
+walks = {}
+for name, walker in walkers.items():
+    walker.set_progress_bar_config(disable=True)
+    more = {"generator": torch.Generator().manual_seed(0)}
+    walks[name] = widgets.record(walker, latents=x_T[2:3], num_inference_steps=20, **more)
+widgets.scrub(*walks.values(), labels=list(walks), frames=11)
 
-# %% tags=["nbval-check-output"]
-for measure in ("named", "frechet"):
-    print(f"large, by {measure}: ", statistics.verdicts(measured["ddim_against_ddpm"], measure))
-
-# %% [markdown]
-# Read the intervals before the numbers. With 12 pictures the share is known to some twenty points, and where all 12
-# are named, resampling them knows of no other outcome: its interval has no width. So only a great difference can
-# show, and that is why the large measurement exists. And a Fréchet distance of 12 pictures is mostly the distance of
-# *any* 12 pictures: compare the live column with the large one at 50 steps.
-#
-# Nearly all verdicts are *within noise*. By the Fréchet distance DDIM is ahead in each pair of rows, but by less than a
-# thousand pictures can tell; with 50 steps a few more of DDPM's are named. The paper is not wrong, our world is another
-# one: small, and so easy that with 20 steps 99 of 100 pictures are named. What is left then is mostly the error of the
-# small *network*. A walk without fresh noise carries every error to its end. Fresh noise covers a part of the earlier
-# ones, and the later steps, which know more, take it away again; Karras et al.
-# ([arXiv:2206.00364](https://arxiv.org/abs/2206.00364), section 4) measured the same on photographs. And what DDPM's
-# authors used for CIFAR-10 is the larger variance: compare DDIM with that row.
-#
-# ## Claim 2: the noise says what is to be seen
-#
-# Section 5.2: from the same $x_T$, few steps and many give pictures alike in all that matters; details get better.
-# *Same object* in the tables is the share of noises whose object is that of the longest walk. For DDPM every walk
-# meets other noise on the way. By chance alone it would be one in six, 17 %.
-
-# %% tags=["nbval-check-output"]
-same = {(row["sampler"], row["steps"]): row["same"] for row in measured["ddim_against_ddpm"]["rows"] if "same" in row}
-for name in ("DDIM", "DDPM"):
-    print(f"{name}: 20 and 100 steps show the same object for {100 * same[name, 20]['value']:.0f} % of the noises")
-print("DDIM's noise decides more:", "yes" if same["DDIM", 20]["low"] > same["DDPM", 20]["high"] else "no")
+# %%
+for i in (0, 1, 2, 19):
+    apart = (walks["DDIM"].x_0_hat[i] - walks["DDPM"].x_0_hat[i]).square().mean().sqrt()
+    print(f"step {i + 1:2}: the guesses differ by {apart:.2f} (black and white by 2)")
 
 # %% [markdown]
-# ### Two noises, and drawings between them
-#
-# If the noise is the address of a picture, the points between two addresses should be pictures too. Noises of
-# $d = 3 \cdot 32 \cdot 32$ numbers lie close to a sphere of radius $\sqrt d$. So we walk along the great circle:
-#
-# $$x_u = \frac{\sin((1-u)\theta)}{\sin\theta}\, x_a + \frac{\sin(u\theta)}{\sin\theta}\, x_b,$$
-#
-# where $\theta$ is the angle between the two noises and $u$ goes from 0 to 1. The chord $(1-u)\,x_a + u\,x_b$ is
-# shorter. **What would the chord do to the picture half way?** (How long is the noise there, and what does the
-# network think of so little noise?)
+# For some ten steps both $x_t$ *look* alike, because you see only noise. The guess in the middle column is different
+# from step 2 on. Now the count: for how many noises is the object the same as after 100 steps? Chance alone gives one
+# in six.
+
+# %% jupyter={"source_hidden": true}
+same = {name: {steps: line[steps] for steps in (10, 20, 50)} for name, line in statistics.lines_of(few, "same").items()}
+statistics.curves(
+    same,
+    "steps",
+    "same object as with 100 steps",
+    marks={"chance": 1 / 6},
+    ylim=(0, 1.05),
+    xticks=(10, 20, 50),
+    xticklabels=(10, 20, 50),
+)
 
 # %% tags=["nbval-check-output"]
+print("DDIM's noise decides more than DDPM's:", statistics.verdict(same["DDIM"][20], same["DDPM"][20]))
+
+# %% [markdown]
+# If noise is the address of a picture, the points between two addresses should be pictures too. Noise of $d = 3 \cdot
+# 32 \cdot 32$ numbers lies close to a sphere of radius $\sqrt d$. So the paper walks along a *great circle*, the
+# shortest way on the sphere; $\theta$ is the angle between both noises, and $u$ goes from 0 to 1:
+#
+# $$x_u = \frac{\sin((1-u)\theta)}{\sin\theta}\, x_a + \frac{\sin(u\theta)}{\sin\theta}\, x_b$$
+
+# %% [markdown]
+# The *chord* $(1-u)\,x_a + u\,x_b$ is the straight line between them. It leaves the sphere.
+
+# %% jupyter={"source_hidden": true}
+widgets.ask(
+    "How long is the noise half way along the chord, as a part of $\\sqrt d$?",
+    {
+        "1": "This is the great circle.",
+        "0.7": "The two noises have nothing to do with each other, so their squares add up: 1/4 + 1/4 is 1/2, and its "
+        "root is 0.7.",
+        "0": "So it would be if the two noises were opposite to each other.",
+    },
+    right="0.7",
+    because="On the chord the network is shown too little noise.",
+)
+
+# %%
 x_a, x_b = noise(21), noise(30)
-u = torch.linspace(0, 1, 9).reshape(-1, 1, 1, 1)
-circle = slerp(x_a.expand(9, -1, -1, -1), x_b.expand(9, -1, -1, -1), u)
+u = torch.linspace(0, 1, 13).reshape(-1, 1, 1, 1)
+circle = ddim.slerp(x_a.expand(13, -1, -1, -1), x_b.expand(13, -1, -1, -1), u)
 chord = (1 - u) * x_a + u * x_b
-print(f"sqrt(d) = {x_a.numel() ** 0.5:.1f}")
-for name, path in (("great circle", circle), ("chord", chord)):
-    radii = path.flatten(1).norm(dim=1)
-    print(f"{name}: radius from {radii.min():.1f} to {radii.max():.1f}")
-
-# %%
-drawn = [pipe(9, latents=path, num_inference_steps=20).images for path in (circle, chord)]
-widgets.sheet(drawn[0] + drawn[1], columns=9, size=64)
-
-# %% [markdown]
-# Above the great circle, below the chord. One number for it: how many pictures between two noises show an object
-# beyond doubt, for as many pairs as there are pictures in a row.
-
-# %%
-print(statistics.table(measured["interpolation"]))
-live, _ = interpolation(pipe, samples=12)
-print(statistics.table(live))
+between = {name: pipe(13, latents=path, num_inference_steps=20).images for name, path in
+           (("great circle", circle), ("chord", chord))}  # fmt: skip
+widgets.slides(between, "u", [f"{value:.2f}" for value in u.flatten()], size=160)
 
 # %% tags=["nbval-check-output"]
+for name, path in (("great circle", circle), ("chord", chord)):
+    radii = path.flatten(1).norm(dim=1) / x_a.numel() ** 0.5
+    print(f"{name}: the noise is {radii.min():.2f} to {radii.max():.2f} of sqrt(d) long")
+
+# %% [markdown]
+# One thing does not fade into the next: the object changes at one place of the way, or at a few. Is the circle better
+# than the chord? Each of 1,000 pairs of noises gives one point between, drawn in 10 steps.
+
+# %% jupyter={"source_hidden": true}
+between = large["interpolation"]
+statistics.bars(
+    {row["sampler"]: row["frechet"] for row in between["rows"]},
+    "Fréchet distance (less is better)",
+    floor=between.get("floor"),
+)
+
+# %% tags=["nbval-check-output"]
+for row in between["rows"]:
+    print(f"{row['sampler']}: named {statistics.spread(row['named'], '.0f', 100)} %")
 for measure in ("named", "frechet"):
-    (verdict,) = statistics.verdicts(measured["interpolation"], measure).values()
+    (verdict,) = statistics.verdicts(between, measure).values()
     print(f"the great circle is better than the chord, by {measure}: {verdict}")
 
 # %% [markdown]
-# The change from one thing to the next is not a crossfade: it happens at one place of the way, or at a few. Half way
-# the chord is shorter by a factor of 0.7, so the network is shown too little noise, and one would expect rubbish. The
-# large measurement does not see any: on the chord as many pictures are named. But by the Fréchet distance those of the
-# great circle are closer to true drawings. So this network forgives too little noise, though not quite; too much is
-# another matter (try `1.3 * circle`). The paper walks along the circle and does not say what the chord would do.
-#
+# The claim holds: there are drawings all the way. On the chord the objects are as clear (*named*: the evaluator is sure
+# of one), but as a set its drawings are farther from true ones. The paper does not say what the chord would do.
+
+# %% [markdown]
 # ## Claim 3: there and back
 #
-# A curve can be walked both ways. `inverse_step` goes from a drawing to the noise it could have come from. It has to
-# guess: the slope is wanted at the end of the step, where it has not been yet, and it takes the one at the beginning.
-# So the smaller the steps, the better. The paper's table 2 has, for CIFAR-10, a mean squared error of 0.014 at 10
-# steps, 0.0065 at 20, 0.0023 at 50 and 0.0009 at 100. **Will our drawings do better or worse?** They have flat
-# colours, but sharp edges. PSNR is the error in decibels, each drawing's by itself, and then their mean; *lost* is the
-# share of drawings that come back with less than 20 dB, which means as another drawing.
+# A curve can be walked in both directions. `inverse_step` goes from a drawing towards noise. It needs the slope at the
+# end of the step, where it has not been yet, and takes the one at the beginning. Smaller steps make this less wrong.
+# The paper's table 2 has the mean squared error after both ways.
 
-# %%
-print(statistics.table(measured["encoding"]))
-live, coded = encoding(pipe, samples=6, steps=(10, 100))
-print(statistics.table(live))
-row = [*coded["drawings"], *coded[10], *coded[100]]
-widgets.sheet(sampling.images(torch.stack(row)), columns=6, size=96)
-
-# %% [markdown]
-# Above the drawings, in the middle what comes back with 10 steps, below with 100. The way there, for one drawing:
+# %% jupyter={"source_hidden": true}
+ways = large["encoding"]
+mse = {"ours": {row["steps"]: row["mse"] for row in ways["rows"]}}
+statistics.curves(
+    mse,
+    "steps",
+    "mean squared error",
+    paper={"paper": {10: 0.014, 20: 0.0065, 50: 0.0023, 100: 0.0009}},
+    paper_label="mean squared error on CIFAR-10",
+    xscale="log",
+    yscale="log",
+    xticks=(10, 20, 50, 100),
+    xticklabels=(10, 20, 50, 100),
+)
 
 # %% tags=["nbval-check-output"]
-scheduler = DDIMScheduler.from_config(pipe.scheduler.config, clip_sample=False)  # a clipped number has no way back
-scheduler.set_timesteps(100)
-x = 2 * coded["drawings"][:1].to(device) - 1
-for t in reversed(scheduler.timesteps):
-    x = scheduler.inverse_step(pipe.unet(x, t).sample, t, x).prev_sample
-print("the noise found for a drawing spreads less than noise:", "yes" if x.std() < 0.9 else "no")
-
-
-def verdict(less, more):  # of two intervals, whether the second lies above the first
-    return "yes" if more["low"] > less["high"] else "no" if more["high"] < less["low"] else "within noise"
-
-
-rows = measured["encoding"]["rows"]
-for few, many in zip(rows, rows[1:], strict=False):
-    print(f"{many['steps']} steps bring back more than {few['steps']}:", end=" ")
-    print(f"by PSNR {verdict(few['psnr'], many['psnr'])}, by mean squared error {verdict(many['mse'], few['mse'])}")
+rows = {row["steps"]: row for row in ways["rows"]}
+for measure, less in (("mse", True), ("psnr", False)):
+    found = statistics.verdict(rows[100][measure], rows[10][measure], less_is_better=less)
+    print(f"100 steps bring back more than 10, by {measure}: {found}")
 
 # %% [markdown]
-# What was found spreads about half as much as noise does. Each guess asks the network about the next level and shows it
-# a sample with the noise of the one before, in which the network rightly finds too little. With 20 steps instead of 100
-# only a quarter is found. On the way back the network is asked in the same manner, so the errors nearly cancel.
-#
-# The two means disagree. Up to 50 steps most drawings come back the better the more steps there are, which is what
-# decibels show. But more and more of them are *lost*, and in a mean of squares one that is lost outweighs hundreds that
-# are not. The paper has only that mean, and its network loses fewer.
-#
+# Two measures, two answers. *PSNR* is the error of each drawing in decibels, then the mean; more is better, 6 dB is
+# half the error. Most drawings come back better with more steps. But more are *lost* (under 20 dB), and one lost
+# drawing outweighs hundreds in a mean of squares.
+
+# %% jupyter={"source_hidden": true}
+statistics.bars(statistics.entries_of(ways, "lost"), "share of drawings that are lost")
+
+# %% [markdown]
+# Here are four drawings. The last two are chosen, because they get lost.
+
+# %%
+chosen = sampling.drawings(13, 32, seed=0)[[0, 1, 8, 12]]
+walker = sampling.sampler("DDIM, no clip", pipe)
+rows = [*(chosen / 2 + 0.5)]
+for steps in (20, 100):
+    found = ddim.encode(pipe.unet, walker.scheduler, chosen.to(device), steps)
+    rows += [*sampling.draw(walker, found, steps)]
+    print(f"{steps:3} steps find a noise with a standard deviation of {found.std():.2f}")
+widgets.sheet(sampling.images(torch.stack(rows)), columns=4, size=64)
+
+# %% [markdown]
+# Above the drawings, then what comes back with 20 and with 100 steps. What comes back in the place of a lost drawing is
+# a good one, but another.
+
+# %% [markdown]
+# Why do more steps lose more? Look at the noise that is found. True noise has standard deviation 1. With 20 steps there
+# is a fifth of it: too little to hide the drawing, so the way back has little to decide. With 100 steps there is half.
+# Then, we think, the object is decided again, and a small error changes it.
+
+# %% [markdown]
 # ## With the official weights
 #
 # The same class with the network of Ho et al., 36 million numbers trained on CIFAR-10, and one for bedrooms of
-# 256x256, which wants a GPU.
+# 256x256, which needs a GPU.
 
 # %%
 pictures = official.show(DDIMPipeline, "google/ddpm-cifar10-32", batch_size=4, num_inference_steps=20)
@@ -392,11 +510,12 @@ pictures = official.show(DDIMPipeline, "google/ddpm-ema-bedroom-256", gpu=True, 
 # %% [markdown]
 # ## Exercises
 #
-# Each is checked by a property that only a right answer has: `minidiff.read(exercises)` shows it. Replace the `None`;
-# a solution is folded below each.
-#
-# **1. The step.** Write one step of (12) for any $\sigma_t$. The check knows nothing of your formula. It feeds in
-# what (4) makes of a known $x_0$, and looks whether (4) holds again at $t-1$.
+# Replace the `None` and run the cell: it says whether you are right, and if not, why. The check looks for a property
+# that only right answers have. Hints and a solution are folded below.
+
+# %% [markdown]
+# **1. The step.** Write one step of (12) for any $\sigma_t$; `z` is fresh noise. The check knows nothing of your
+# formula. It feeds in what (4) makes of a known $x_0$, and looks whether (4) holds again at $t-1$.
 
 
 # %%
@@ -407,6 +526,16 @@ def my_step(x_t, eps_theta, alpha_bar_t, alpha_bar_prev, sigma_t, z):
 print(exercises.step(my_step))
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Solve (4) for $x_0$ first. This gives the guess.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Three terms: the guess, the old noise, the fresh noise. The squares of their factors sum to 1.
+# </details>
+#
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -415,32 +544,48 @@ print(exercises.step(my_step))
 #     return alpha_bar_prev**0.5 * x_0_hat + (1 - alpha_bar_prev - sigma_t**2) ** 0.5 * eps_theta + sigma_t * z
 # ```
 # </details>
-#
-# **2. DDPM is in the family.** Which $\sigma_t$ makes your step DDPM's? Write it without $\eta$. The check compares
-# with `DDPMScheduler.step` on random numbers, over a leap of a hundred timesteps.
+
+# %% [markdown]
+# **2. A curve, on paper.** Let the data be numbers with mean 0 and standard deviation $s$, normally distributed. Then
+# the best network answers $\epsilon = \sigma\,\bar x / (s^2 + \sigma^2)$. Solve $d\bar x / d\sigma = \epsilon$ on
+# paper. The curve goes through $\bar x$ at $\sigma$; where is it at `sigma_new`?
 
 
 # %%
-def my_sigma(alpha_bar_t, alpha_bar_prev):
-    return None  # instead: sigma_t
+def my_curve(x_bar, sigma, sigma_new, s):
+    return None  # instead: x_bar at the level sigma_new
 
 
-print(exercises.sigma(my_sigma, my_step))
+print(exercises.curve(my_curve))
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Separate the letters: $d\bar x / \bar x = \sigma\, d\sigma / (s^2 + \sigma^2)$. Integrate both sides.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The right side is half of $d \log(s^2 + \sigma^2)$. And half of a logarithm is the logarithm of a root.
+# </details>
+#
 # <details><summary>Solution</summary>
 #
 # ```python
-# def my_sigma(alpha_bar_t, alpha_bar_prev):  # (16) with eta = 1
-#     return ((1 - alpha_bar_prev) / (1 - alpha_bar_t) * (1 - alpha_bar_t / alpha_bar_prev)) ** 0.5
+# def my_curve(x_bar, sigma, sigma_new, s):
+#     return x_bar * ((s**2 + sigma_new**2) / (s**2 + sigma**2)) ** 0.5
 # ```
+# $\log \bar x$ changes as $\frac12 \log(s^2 + \sigma^2)$ does: all curves keep their place relative to the spread of
+# the data at that level.
 # </details>
+
+# %% [markdown]
+# **3. A way back that guesses less.** An $x_t$ is right if the forward step from it ends at the `x_prev` that we came
+# from. By (13) it is a *fixed point*, with $x_t$ on both sides:
 #
-# **3. A way back that does not guess.** $x_t$ is *right* if the forward step from it ends at the $x_{t-1}$ we came
-# from. With (13) that is a fixed point: $\bar x_t = \bar x_{t-1} + \big(\sigma(t) - \sigma(t-1)\big)\,
-# \epsilon_\theta(x_t, t)$, with $x_t$ on both sides. Start from the guess of `inverse_step`, and put the result in
-# again a few times. The check walks two drawings to their noise in 20 of your steps, then forward with DDIM, and
-# measures what is lost.
+# $$\bar x_t = \bar x_{t-1} + \big(\sigma(t) - \sigma(t-1)\big)\,\epsilon_\theta(x_t, t)$$
+#
+# Start from the guess and improve it. The check counts by how much the forward step misses `x_prev`.
 
 
 # %%
@@ -453,22 +598,45 @@ def my_inverse_step(unet, scheduler, t, x_prev):
 print(exercises.inverse_step(my_inverse_step, pipe))
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# The guess asked the network at `x_prev`. Now you have an `x_t`, which is a better place to ask.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Call `inverse_step` again with the network's answer at `x_t`. It still starts from `x_prev`. Repeat.
+# </details>
+#
 # <details><summary>Solution</summary>
 #
 # ```python
 # def my_inverse_step(unet, scheduler, t, x_prev):
 #     x_t = x_prev
-#     for _ in range(6):  # `inverse_step` is (13) the other way; what it is told is the network's answer at x_t
+#     for _ in range(4):
 #         x_t = scheduler.inverse_step(unet(x_t, t).sample, t, x_prev).prev_sample
 #     return x_t
 # ```
 # </details>
-#
+
+# %% [markdown]
 # ## What the ledger says
 #
-# Paper, original code and today's libraries do not agree in everything. For DDIM:
+# Paper, original code and the library `diffusers` do not always agree. Where they differ, the *ledger* of this package
+# says so, and what follows. One example: the paper steps to the next timestep kept; `diffusers` steps by a fixed $T /
+# N$, even where the timesteps kept are farther apart.
 
 # %%
+for step_to in ("next", "ratio"):
+    scheduler = DDIMScheduler(clip_sample=False, timestep_spacing="linspace", step_to=step_to)
+    spread = mixture.final_std(scheduler, std=0.5, num_inference_steps=10)
+    print(f"step_to={step_to!r}: data with standard deviation 0.5 come out with {spread:.3f}")
+
+# %% [markdown]
+# Exact would be 0.5. `ratio` comes nearer by luck: two errors cancel. But its samples are not at the noise level that
+# the network is told. All entries for DDIM are folded here:
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true}
 from minidiff.papers import ledger  # noqa: E402
 
 for entry in ledger.ddim.ENTRIES:
@@ -477,10 +645,8 @@ for entry in ledger.ddim.ENTRIES:
 # %% [markdown]
 # ## Where to read on
 #
-# * The paper: section 3 for the family, section 4.3 for the curve, appendix D for the choice of timesteps.
-# * *Score-Based Generative Modeling through Stochastic Differential Equations*, Song et al.,
-#   [arXiv:2011.13456](https://arxiv.org/abs/2011.13456), found the same curve from the other side and calls it the
-#   probability flow.
-# * *Null-text Inversion*, Mokady et al., [arXiv:2211.09794](https://arxiv.org/abs/2211.09794): there and back with a
-#   text to guide, where the guess of `inverse_step` is no longer good enough.
-# * Lesson 4: if the walk is a curve, there are better rulers than Euler's.
+# * [The paper](https://arxiv.org/abs/2010.02502): section 3 for the family, 4.3 for the curve.
+# * [Song et al.](https://arxiv.org/abs/2011.13456), *Score-Based Generative Modeling through Stochastic Differential
+#   Equations*, found the same curve from another side.
+# * [Mokady et al.](https://arxiv.org/abs/2211.09794), *Null-text Inversion*: there and back with a text.
+# * [Lesson 4](04_pndm.ipynb): if the walk is a curve, there are better methods than Euler's.

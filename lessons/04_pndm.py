@@ -12,28 +12,46 @@
 # *Pseudo Numerical Methods for Diffusion Models on Manifolds.* Liu, Ren, Lin & Zhao, ICLR 2022,
 # [arXiv:2202.09778](https://arxiv.org/abs/2202.09778)
 #
-# Lesson 3 ended with a curve from noise to drawing, and Euler's method to follow it. Numerical analysis has had
-# better methods since 1883. PNDM is what one has to do to them before a network likes them. When you are done you
-# can
+# Lesson 3 followed a curve with Euler's method. There are better methods. You will
 #
-# * derive the weights 55, -59, 37, -9 and say what they assume,
-# * say what is *pseudo* about a pseudo numerical method, and what it costs,
-# * count the calls of the network in advance, for both forms of PNDM,
-# * measure the order of a sampler on data whose perfect network is known.
+# * derive the weights 55, -59, 37, -9,
+# * say what is *pseudo* about PNDM, and what it costs,
+# * measure the order of a sampler, where the perfect network is known.
+
+# %% [markdown]
+# **You need:** [lesson 3](03_ddim.ipynb) with its section "A curve and its slope": $\bar x$, $\sigma$, Euler's method.
+# Polynomials and their means; some Python. Numbers in brackets are those of the paper's equations.
 #
-# Reading takes about an hour, running all cells less than a minute on two CPU cores.
+# **To skip:** the sections "Why *pseudo*" and "A call for nothing" at first reading. The exercises take half an hour
+# more.
+
+# %% [markdown]
+# | section | minutes |
+# |---|---|
+# | Data whose perfect network is known | 8 |
+# | Which noise goes into the step? | 12 |
+# | The code | 5 |
+# | Why *pseudo* | 7 |
+# | How many calls? | 3 |
+# | Of which order? | 10 |
+# | Run it | 5 |
+# | The claim: 50 steps against 1000 | 10 |
+# | A call for nothing | 3 |
+# | With the official weights | 1 |
+# | Exercises | 30 |
+# | What the ledger says | 2 |
+# | Where to read on | 1 |
 
 # %%
-import matplotlib.pyplot as plt
 import torch
 
 import minidiff
 from minidiff import DDIMScheduler, PNDMPipeline, PNDMScheduler, widgets, zoo
 from minidiff.course import claims, official, statistics
-from minidiff.course.claims import sampling
-from minidiff.course.claims.pndm import pndm_against_ddim
+from minidiff.course.claims import pndm, sampling
 from minidiff.course.exercises import pndm as exercises
-from minidiff.course.mixture import Mixture, orders
+from minidiff.course.mixture import CLEAN, Mixture, orders, walk
+from minidiff.widgets.plots import Plot
 
 torch.set_grad_enabled(False)  # nothing is trained here
 device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -44,66 +62,110 @@ def noise(seed, *shape):
 
 
 # %% [markdown]
-# ## Data so simple that the perfect network is known
+# ## Data whose perfect network is known
 #
-# To see a sampler's own error we need a network without any. For drawings there is none. But let the data be single
-# numbers from two heaps, one around $-1$ and one around $0.5$, each a normal distribution. Then what the best
-# possible network answers is a formula: the mean of all noises $\epsilon$ that could have led to $x_t$. `Mixture`
-# has it. And the exact curve can be followed with thousands of tiny steps.
-#
-# Five noises $x_T$ on the left, their numbers on the right. Grey is the exact curve, coloured what a sampler makes
-# of it in 8 steps. DDIM is the one from lesson 3; PLMS is what this lesson is about. **Which of the two needs the
-# network more often here?**
+# We want to see the error of a sampler alone. So we need a network without errors. For drawings there is none. Let the
+# data be numbers from two heaps, around $-1$ and $0.5$ (two Gaussians). Then the best answer is a formula: the
+# mean of all noises that could have led to $x_t$.
 
 # %%
 mixture = Mixture(means=[[-1.0], [0.5]], stds=[0.2, 0.3])
-x_T = torch.tensor([[-1.4], [-0.7], [-0.3], [0.5], [1.3]]).double()
-
-
-def walked(scheduler, steps):
-    """The timesteps and the places of a walk, both in the order of the calls, the start included."""
-    scheduler.set_timesteps(steps)
-    network, places = mixture.as_network(scheduler.alpha_bar), [x_T]
-    for t in scheduler.timesteps:
-        places.append(scheduler.step(network(places[-1], t).sample, t, places[-1]).prev_sample)
-    return scheduler.timesteps.tolist(), torch.cat(places, 1)
-
-
 ddim = DDIMScheduler(clip_sample=False, timestep_spacing="trailing")
 plms = PNDMScheduler(skip_prk_steps=True, timestep_spacing="trailing", set_alpha_to_one=True)
-levels = ddim.alpha_bar[torch.arange(999, -1, -37)]
-exact = [x_T]
+network = mixture.as_network(ddim.alpha_bar)  # it can be called like a UNet
+
+x_T = noise(0, 512, 1).double()
+ends = mixture.flow(x_T, ddim.alpha_bar[-1].item(), CLEAN)  # of the exact curves, by thousands of tiny steps
+
+
+def missed_by(scheduler, steps):
+    """How far a walk ends from the end of its curve: the root mean square of 512 walks."""
+    scheduler.set_timesteps(steps)
+    return (walk(scheduler, network, x_T) - ends).square().mean().sqrt().item()
+
+
+# %% [markdown]
+# DDIM is Euler's method of lesson 3. PLMS (*pseudo linear multistep*) is a form of PNDM. It needs one call of the
+# network more than it makes steps. So we give it one step less: what costs time are the *calls*. (`trailing`: both
+# begin at $t = 999$.)
+
+# %% jupyter={"source_hidden": true}
+widgets.ask(
+    "With 8 calls each, which comes nearer to the exact ends?",
+    {
+        "DDIM": "It looks only at the slope where it stands.",
+        "PLMS": "It looks back at four slopes. But with 8 calls they are far apart.",
+        "about the same": "With so few calls, looking back does not help yet.",
+    },
+    right="about the same",
+    because="Now move the slider below: from which number of calls on does PLMS win?",
+)
+
+# %% jupyter={"source_hidden": true}
+five, times = torch.tensor([[-1.4], [-0.7], [-0.3], [0.5], [1.3]]).double(), range(999, -1, -37)
+levels, exact = ddim.alpha_bar[times], [five]
 for start, end in zip(levels, levels[1:], strict=False):
     exact.append(mixture.flow(exact[-1], start.item(), end.item(), steps=50))
 
-figure, axes = plt.subplots(1, 2, figsize=(8, 2.6), sharey=True, layout="constrained")
-for ax, name, scheduler in zip(axes, ("DDIM", "PLMS"), (ddim, plms), strict=True):
-    times, places = walked(scheduler, 8)
-    if name == "PLMS":  # the first step is made twice; its first try is not a place on the way
-        times, places = [times[0], *times[2:]], torch.cat([places[:, :1], places[:, 2:]], 1)
-    curves = ax.plot(range(999, -1, -37), torch.cat(exact, 1).T, color="0.7", linewidth=3)
-    walks = ax.plot([*times, 0], places.T, ".-", color="#c4502d" if name == "DDIM" else "#2d7dc4")
-    ax.set(title=f"{name}, 8 steps", xlabel="timestep t", ylabel="$x_t$")
-    ax.legend([curves[0], walks[0]], ["exact", name], frameon=False, loc="center left", ncols=2)
-    ax.invert_xaxis()
-plt.show()
+
+def places(scheduler, steps):
+    """Timesteps and places of a walk; the first step of PLMS is made twice, and only the second try counts."""
+    scheduler.set_timesteps(steps)
+    t, x = scheduler.timesteps.tolist(), [five]
+    for time in t:
+        x.append(scheduler.step(network(x[-1], time).sample, time, x[-1]).prev_sample)
+    if scheduler is plms:
+        t, x = [t[0], *t[2:]], [x[0], *x[2:]]
+    return [*t, 0], torch.cat(x, 1).T
+
+
+calls, pages = (5, 8, 12, 20, 40), []
+for k in calls:
+    figure = Plot(figsize=(7.2, 2.5), layout="constrained", dpi=90)
+    axes = figure.subplots(1, 2, sharey=True)
+    for ax, name, scheduler, steps in zip(axes, ("DDIM", "PLMS"), (ddim, plms), (k, k - 1), strict=True):
+        curves = ax.plot(times, torch.cat(exact, 1).T, color="0.75", linewidth=3)
+        walks = ax.plot(*places(scheduler, steps), ".-", color="#c4502d" if name == "DDIM" else "#2d7dc4", markersize=4)
+        ax.set(title=f"{name}, {k} calls: misses by {missed_by(scheduler, steps):.3f}")
+        ax.set(xlabel="timestep t", ylabel="$x_t$" if name == "DDIM" else None)
+        ax.legend([curves[0], walks[0]], ["exact", name], frameon=False, loc="center left", ncols=2)
+        ax.invert_xaxis()
+    pages.append(figure)
+widgets.slides(pages, "calls", calls)
+
+# %% tags=["nbval-check-output"]
+for k in (8, 20, 40):
+    ratio = missed_by(ddim, k) / missed_by(plms, k - 1)
+    verdict = "about the same" if 0.8 < ratio < 1.25 else "PLMS" if ratio > 1 else "DDIM"
+    print(f"{k:2} calls, nearer to the exact end: {verdict}")
 
 # %% [markdown]
-# PLMS, by a single call. It follows the bend because it remembers where it came from, here is how; all but the last
-# step. There $\epsilon$ changes fastest, and predictions that lie 125 timesteps apart say little about it. Change the
-# 8 to 20, and it misses no end by more than 0.02, where DDIM misses some by 0.07.
+# The walks are hardest to follow at their end. There $\epsilon$ changes fastest. With few calls the last predictions
+# lie far apart and say little about what comes. With 20 calls looking back pays.
+
+# %% [markdown]
+# ## Which noise goes into the step?
 #
-# ## The step, and what is put into it
-#
-# Take DDIM's step at $\eta = 0$ and give it a name, $\phi$. It moves $x$ from $t$ to the next timestep kept,
-# $t - \delta$, along some noise $\epsilon$. With the difference of (9) it reads:
+# Take DDIM's step at $\eta = 0$ and call it $\phi$. It moves $x$ from $t$ to the next timestep kept, $t - \delta$,
+# along some noise $\epsilon$. The paper writes it as
 #
 # $$\phi(x_t, \epsilon, t, t-\delta) = \frac{\sqrt{\bar\alpha_{t-\delta}}}{\sqrt{\bar\alpha_t}}\,x_t
 # - \frac{\bar\alpha_{t-\delta} - \bar\alpha_t}{\sqrt{\bar\alpha_t}\left(\sqrt{(1-\bar\alpha_{t-\delta})\bar\alpha_t}
 # + \sqrt{(1-\bar\alpha_t)\bar\alpha_{t-\delta}}\right)}\,\epsilon \tag{9}$$
-#
-# It looks worse than it is. Suppose all data were a single point $x_0$. Then the noise in $x_t$ is the same all along
-# the curve. **How far may one step of $\phi$ go in such a world?**
+
+# %% [markdown]
+# Suppose that the world had a single drawing $x_0$. Then the noise in $x_t$ would be the same all along the curve.
+
+# %% jupyter={"source_hidden": true}
+widgets.ask(
+    "How far may one step of $\\phi$ go in such a world?",
+    {
+        "one timestep": "Even this small step would be exact, but so are longer ones.",
+        "a tenth of the walk": "There is nothing that would go wrong farther on.",
+        "all the way": "The noise is the same everywhere, so the straight line is the curve.",
+    },
+    right="all the way",
+)
 
 # %% tags=["nbval-check-output"]
 scheduler = PNDMScheduler(set_alpha_to_one=True)
@@ -116,42 +178,79 @@ leap = scheduler.phi(x_t, eps, 990, 10)
 print("one leap from t = 990 to t = 10 ends on the curve:", "yes" if (leap - x_end).abs().max() < 1e-3 else "no")
 
 # %% [markdown]
-# All the way. So $\phi$ makes no error of its own. All the error comes from the noise *changing* on the way, while
-# $\phi$ uses the one that it was given. The question is only: which $\epsilon'$ should go in?
-#
-# **Adams and Bashforth's answer (1883).** Keep the last four predictions. Lay a cubic through them, go on with it
-# into the step ahead, and take its mean there:
+# So $\phi$ makes no error of its own. All error comes from the noise that *changes* on the way, while $\phi$ uses only
+# one. The question is: which $\epsilon'$ should go in?
+
+# %% [markdown]
+# **Adams and Bashforth's answer (1883).** Keep the last four predictions. Draw the cubic through them. Follow it into
+# the step ahead, and take its mean there:
 #
 # $$\epsilon' = \tfrac{1}{24}\left(55\,\epsilon_t - 59\,\epsilon_{t+\delta} + 37\,\epsilon_{t+2\delta}
 # - 9\,\epsilon_{t+3\delta}\right) \tag{12}$$
 #
-# $\epsilon_{t+\delta}$ is what the network said one step ago. The weights sum to 1, one of them is well above 2: this
-# is extrapolation. It costs one call a step, as Euler does.
-#
+# $\epsilon_{t+\delta}$ is what the network said one step ago. The weights sum to 1. A step costs one call, as with
+# Euler.
+
+# %% jupyter={"source_hidden": true} tags=["diagram"]
+d, eps = torch.tensor([-3.0, -2, -1, 0]).double(), torch.tensor([0.95, 0.9, 0.72, 0.4]).double()
+cubic = torch.linalg.solve(d[:, None] ** torch.arange(4), eps)
+line = torch.linspace(-3, 1, 200).double()
+follow = (line[:, None] ** torch.arange(4)) @ cubic
+mean = eps @ torch.tensor([-9, 37, -59, 55]).double() / 24
+figure = Plot(figsize=(6.4, 2.7), layout="constrained")
+axes = figure.subplots()
+axes.axvspan(0, 1, color="#3572b0", alpha=0.1)
+axes.set(ylim=(-0.15, 1.1))
+axes.plot(line, follow, color="#3572b0", label="the cubic")
+axes.plot(d, eps, "o", color="#282430", label="what the network said")
+axes.plot([0, 1], [eps[-1], eps[-1]], "--", color="#c1571b", label="Euler: the last one")
+axes.plot([0, 1], [mean, mean], color="#3f8f4f", linewidth=3, label=r"$\epsilon'$: the mean over the step")
+ticks = [r"$t+3\delta$", r"$t+2\delta$", r"$t+\delta$", "$t$", r"$t-\delta$"]
+axes.set(xticks=range(-3, 2), xticklabels=ticks, xlabel="the walk goes to the right", ylabel="predicted noise")
+axes.annotate("the step ahead", (0.5, 1.0), ha="center")
+axes.legend(frameon=False, loc="lower left")
+figure
+
+# %% [markdown]
 # **Runge and Kutta's answer (1901).** Remember nothing. Ask at the start, twice half way, and at the end, each time
 # from where the last answer leads:
 #
 # $$\epsilon' = \tfrac16\left(\epsilon_1 + 2\epsilon_2 + 2\epsilon_3 + \epsilon_4\right) \tag{13}$$
 #
-# It costs four calls a step. Algorithm 2 of the paper, F-PNDM, makes three steps of this kind, to have something to
-# look back at, and goes on with (12). Stable Diffusion skips them, and starts with a first step made twice and
-# formulas of lower order: PLMS.
+# A step costs four calls.
+
+# %% [markdown]
+# At the beginning there is nothing to look back at. *F-PNDM*, algorithm 2 of the paper, makes three steps by (13), then
+# goes on with (12). *PLMS*, the form that Stable Diffusion uses, makes its first step twice, then uses shorter formulas
+# until four predictions are there.
+
+# %% [markdown]
+# ## The code
+#
+# A PLMS walk of 20 steps with its numbers, at call 14. Move the slider back to the first calls and see the history
+# grow. $\epsilon'$ spreads as a noise should, by about 1, although its weights are as large as 59 / 24.
 
 # %%
-minidiff.read(PNDMScheduler.multistep)
+pipe = PNDMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
+pipe.set_progress_bar_config(disable=True)
+walker = sampling.sampler("PLMS", pipe)
+walker.set_progress_bar_config(disable=True)
+x_T = noise(5, 8, 3, 32, 32)
+minidiff.read(PNDMScheduler.multistep, run=lambda: walker(latents=x_T[:1], num_inference_steps=20), step=14)
 
 # %% [markdown]
 # ## Why *pseudo*
 #
-# A textbook would put the weights around something else. It has a curve $x(t)$ with a slope $dx/dt$, and combines
-# slopes. In those coordinates the slope is
+# A textbook would use the weights for slopes $dx/dt$ of the curve $x(t)$, and not for noises. These slopes are
 #
 # $$\frac{dx}{dt} = -\frac{\beta(t)}{2}\left(x - \frac{\epsilon_\theta(x, t)}{\sqrt{1 - \bar\alpha_t}}\right),$$
 #
-# where $\beta(t)$ is the noise added per timestep. Back to the world with a single drawing, where nothing needs to be
-# combined: $\epsilon$ is the same everywhere. One step from $t = 100$ to 0, straight along this slope, and one by
-# $\phi$. How much of the drawing is in the result, and how much noise? By (4) of DDPM the squares of the two must add
-# up to 1.
+# where $\beta(t)$ is the noise added in a timestep.
+
+# %% [markdown]
+# Back to the world with a single drawing. We make one step from $t = 100$ to 0, once straight along this slope, and
+# once by $\phi$. How much of the drawing is in the result, and how much noise? By (4) of lesson 2 both squares must sum
+# to 1.
 
 # %% tags=["nbval-check-output"]
 t, end = 100, 0
@@ -171,207 +270,237 @@ for step in (straight, phi):
     print(f"{step.__name__:8}: {a:.3f} of the drawing, {b:.3f} of the noise; squared and added: {a**2 + b**2:.2f}")
 
 # %% [markdown]
-# The straight step ends where no level of noise is: too much drawing, too much noise. The network was never trained
-# there, and the next slope is asked for at that very place. PNDM combines the *noises*, which change little on the
-# way, and leaves the transport to $\phi$, which is exact for them and lands where noise of level $t - \delta$ is
-# expected. The formulas are classical, the step they are put into is not. That is all that *pseudo* means.
-#
+# The straight step ends with too much drawing and too much noise. The network never saw such an $x$, and is asked about
+# it next. PNDM combines *noises*, which change little, and $\phi$ moves along them and ends at the right level. The
+# formulas are classical, the step is not: this is all that *pseudo* means.
+
+# %% [markdown]
 # ## How many calls?
 
-# %%
-figure, axes = plt.subplots(figsize=(6.4, 2.4), layout="constrained")
-for name, skip, mark in (("F-PNDM", False, "o"), ("PLMS", True, "^")):
-    scheduler = PNDMScheduler(skip_prk_steps=skip)
-    scheduler.set_timesteps(10)
-    axes.plot(scheduler.timesteps, mark + "-", label=f"{name}: {len(scheduler.timesteps)} calls", alpha=0.8)
-axes.set(xlabel="call of the network", ylabel="timestep t", title="10 steps", xticks=range(0, 19, 3))
-axes.legend()
-plt.show()
-print(scheduler.timesteps.tolist())
+# %% jupyter={"source_hidden": true}
+widgets.ask(
+    "F-PNDM makes 50 steps, the first three of them by Runge and Kutta. How often does it call the network?",
+    {
+        "50 times": "So often does DDIM.",
+        "59 times": "Three steps of four calls each, and 47 of one: 12 + 47.",
+        "200 times": "So it would be if all steps were made by Runge and Kutta.",
+    },
+    right="59 times",
+)
 
 # %% tags=["nbval-check-output"]
 for N in (10, 25, 50):
-    counts = []
-    for skip in (False, True):
+    for name, skip in (("F-PNDM", False), ("PLMS", True)):
         scheduler = PNDMScheduler(skip_prk_steps=skip)
         scheduler.set_timesteps(N)
-        counts.append(len(scheduler.timesteps))
-    print(f"N = {N}: F-PNDM calls {counts[0]} times, N + {counts[0] - N}; PLMS {counts[1]} times, N + {counts[1] - N}")
+        k = len(scheduler.timesteps)
+        print(f"{name}, {N} steps: {k} calls, {k - N} more than steps")
 
 # %% [markdown]
-# Nine more than steps: three Runge-Kutta steps of four calls each. So compare samplers by their *calls*, never by
-# their steps.
-#
+# So compare samplers by their calls, never by their steps.
+
+# %% [markdown]
 # ## Of which order?
 #
-# Halve the step size of Euler's method and its error halves: order 1. Halve those of a method of order 4, and a
-# sixteenth of the error is left. We let three samplers walk the exact network of the two heaps and measure the
-# distance to the exact end. **The weights of (12) come from a cubic. Which order will the table show?**
+# Make all steps half as long. If the error becomes a half, the method has *order* 1; if a quarter, order 2; if a
+# sixteenth, order 4. Euler has order 1.
 
-# %%
-tables = {
-    "DDIM": orders(DDIMScheduler, mixture, clip_sample=False),
-    "PLMS": orders(PNDMScheduler, mixture, skip_prk_steps=True),
-    "F-PNDM": orders(PNDMScheduler, mixture),
-}
-for name, table in tables.items():
-    print(f"{name}\n{table}\n")
-
-# %% tags=["nbval-check-output"]
-print({name: f"order {round(table.slopes[-1])}" for name, table in tables.items()})
-print(f"PLMS with 20 steps is nearer than DDIM with 320: {tables['PLMS'].errors[1] < tables['DDIM'].errors[-1]}")
+# %% jupyter={"source_hidden": true}
+widgets.ask(
+    "The weights of (12) come from a cubic. Which order will PLMS show on the two heaps?",
+    {
+        "1": "It is better than Euler.",
+        "2": "The paper proves 2, and no more. The text below the figure says why.",
+        "4": "So it would be if the curve were followed in equal steps of its own coordinate. It is not.",
+    },
+    right="2",
+)
 
 # %% [markdown]
-# Two, not four; for both forms; and in the end with the same error, to one part in some hundred. This is no bug: the
-# paper proves order 2 and no more. (12) assumes four predictions at *equal distances*. They are equally spaced in
-# $t$. But lesson 3 showed what the curve's own coordinate is: $d\bar x = \epsilon\, d\sigma$, with $\sigma =
-# \sqrt{(1-\bar\alpha)/ \bar\alpha}$, and in $\sigma$ the steps get shorter and shorter. The mean of $\epsilon$ over a
-# step has to be taken with $\sigma$; (12) takes it with $t$. The difference is of third order in each step, so of
-# second order in all. It does not depend on how the four predictions are combined, which is why both forms end alike.
-# Exercise 2 wins the lost orders back.
-#
-# Order 2 is still a lot: see the last line.
-#
+# We measure it twice. Left, the middle of the walk alone, from $\bar\alpha = 0.026$ to $0.66$. There $\epsilon$ changes
+# smoothly from step to step, which the theory of orders assumes. Near the picture it does not: in the last timesteps
+# $\sigma$ changes by large factors. Right, the whole walk, as a pipeline makes it.
+
+# %%
+steps = (10, 20, 40, 80, 160, 320)
+schedulers = {
+    "DDIM": (DDIMScheduler, {"clip_sample": False}),
+    "PLMS": (PNDMScheduler, {"skip_prk_steps": True}),
+    "F-PNDM": (PNDMScheduler, {"skip_prk_steps": False}),
+}
+measured = {}
+for where in ("middle", "whole"):
+    for name, (scheduler, options) in schedulers.items():
+        measured[where, name] = orders(scheduler, mixture, steps, whole=where == "whole", **options)
+
+# %% jupyter={"source_hidden": true}
+figure = Plot(figsize=(8, 3), layout="constrained")
+axes = figure.subplots(1, 2, sharey=True)
+titles = {"middle": r"the middle: $\bar\alpha$ from 0.026 to 0.66", "whole": "the whole walk"}
+for ax, (where, title) in zip(axes, titles.items(), strict=True):
+    for name in schedulers:
+        counts = [sampling.calls_of(name, N) for N in steps]
+        ax.loglog(counts, measured[where, name].errors, "o-", label=name, markersize=4)
+    ax.set(title=title, xlabel="calls of the network", xticks=(10, 40, 160), xticklabels=(10, 40, 160))
+axes[0].set(ylabel="distance to the exact end")
+axes[0].legend(frameon=False)
+figure
+
+# %% tags=["nbval-check-output"]
+for (where, name), found in measured.items():
+    if where == "middle":
+        print(f"the middle, {name}: order {round(found.slopes[-1])}")
+for where in titles:
+    nearer = measured[where, "PLMS"].errors[1] < measured[where, "DDIM"].errors[-1]
+    print(f"{where}: PLMS with 20 steps is nearer than DDIM with 320:", "yes" if nearer else "no")
+
+# %% [markdown]
+# In the middle PLMS with 20 steps beats DDIM with 320. On the whole walk it does not, and its error falls unevenly:
+# there is no order to read off. Both begin alike. PLMS needs some 40 steps for what DDIM reaches with 320. That is the
+# number to remember.
+
+# %% [markdown]
+# Why order 2, not 4? (12) assumes that the four predictions lie at *equal distances*. In $t$ they do. But the curve's
+# own coordinate is $\sigma$: $d\bar x = \epsilon\, d\sigma$. In $\sigma$ the steps get shorter and shorter. So the mean
+# over the step is taken in the wrong coordinate. Exercise 2 wins the lost orders back.
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true}
+for (where, name), found in measured.items():
+    print(f"{titles[where] if where == 'whole' else 'the middle'}, {name}\n{found}\n")
+
+# %% [markdown]
 # ## Run it
 
 # %%
-pipe = PNDMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
-pipe.set_progress_bar_config(disable=True)
-x_T = noise(5, 8, 3, 32, 32)
 images = pipe(8, latents=x_T, num_inference_steps=20).images
-print(
-    f"x_T {tuple(x_T.shape)} -> {len(images)} pictures of {images[0].size}; {len(pipe.scheduler.timesteps)} calls each"
-)
+print(f"{len(images)} pictures by F-PNDM; 20 steps, {len(pipe.scheduler.timesteps)} calls each")
 widgets.sheet(images, columns=8, size=96)
 
 # %% [markdown]
-# A PLMS walk of 20 steps with its numbers, at call 14 first, where the history is full: $\epsilon'$ spreads as a
-# predicted noise should, a little less than 1, though the weights it is made with are as large as 59 / 24. Move the
-# slider back to the calls where the history grows. Then the transport.
-
-# %%
-plms = sampling.sampler("PLMS", pipe)
-plms.set_progress_bar_config(disable=True)
-minidiff.read(PNDMScheduler.multistep, run=lambda: plms(latents=x_T[:1], num_inference_steps=20), step=14)
-
-# %%
-minidiff.read(PNDMScheduler.phi, run=lambda: plms(latents=x_T[:1], num_inference_steps=20), step=14)
+# Which timesteps are kept? *Leading*, the published choice, takes multiples of $1000 / N$ for $N$ steps. The first of
+# them is below 999 and depends on $N$. *Trailing* always begins at 999. To compare samplers on one curve, all must
+# begin at one place. So here all are trailing, and no $\hat x_0$ is clipped.
 
 # %% [markdown]
-# ## Three rulers, one curve
-#
-# The same noise, ten calls for DDIM and for PLMS, 59 for F-PNDM. While F-PNDM makes its Runge-Kutta steps the slider
-# shows it going back and forth: those are questions, not places on the way.
+# One noise, ten steps by each. The slider shows both at the same $t$.
 
 # %%
 walks = {}
-for name, steps in (("DDIM, trailing", 10), ("PLMS, trailing", 9), ("F-PNDM, trailing", 50)):
+for name in ("DDIM, trailing", "PLMS, trailing"):
     walker = sampling.sampler(name, pipe)
     walker.set_progress_bar_config(disable=True)
-    walks[f"{name.partition(',')[0]}, {sampling.calls_of(name, steps)} calls"] = widgets.record(
-        walker, latents=x_T[2:3], num_inference_steps=steps
-    )
-widgets.scrub(*walks.values(), labels=list(walks))
+    label = f"{name.partition(',')[0]}, {sampling.calls_of(name, 10)} calls"
+    walks[label] = widgets.record(walker, latents=x_T[2:3], num_inference_steps=10)
+widgets.scrub(*walks.values(), labels=list(walks), by="t")
 
 # %% [markdown]
-# ### From how many calls on does it pay?
-#
-# On the two heaps the higher order won from the first line on. A network is not a formula. We measure, for eight
-# noises, how far each sampler's pictures are from the end of the curve (F-PNDM with 100 steps), in levels of 255. It
-# is the median that is shown: here and there a coarse walk comes to another picture altogether, and would outweigh
-# all others. For this all start at $t = 999$ and end at the picture (`timestep_spacing="trailing"`,
-# `set_alpha_to_one=True`), and nobody clips: only the ruler differs.
+# How far do their pictures end from the end of the curve? For this we take F-PNDM with 100 steps as the end. We count
+# in *levels* (255 between black and white), for eight noises, and take the median: a few walks come to another picture,
+# and would outweigh the others in a mean.
 
 # %%
 names = ("DDIM, trailing", "PLMS, trailing", "F-PNDM, trailing")
 ends = sampling.draw(sampling.sampler("F-PNDM, trailing", pipe), x_T, 100)
-far = {}
-for calls in (10, 13, 20, 40):
-    for name in names:
+far = {name: {} for name in names}
+for name in names:
+    for calls in (10, 20, 40):
         steps = calls - sampling.calls_of(name, 0)
         if steps >= 4:  # F-PNDM has three Runge-Kutta steps and needs one more
             drawn = sampling.draw(sampling.sampler(name, pipe), x_T, steps)
-            far[name, calls] = 255 * sampling.squares(drawn, ends).sqrt().median().item()
+            far[name][calls] = 255 * sampling.squares(drawn, ends).sqrt().median().item()
 
-figure, axes = plt.subplots(figsize=(6.4, 2.6), layout="constrained")
-for name in names:
-    counts = [calls for one, calls in far if one == name]
-    axes.loglog(counts, [far[name, calls] for calls in counts], "o-", label=name.partition(",")[0])
+# %% jupyter={"source_hidden": true}
+figure = Plot(figsize=(6.4, 2.6), layout="constrained")
+axes = figure.subplots()
+for name, line in far.items():
+    axes.loglog(list(line), list(line.values()), "o-", label=name.partition(",")[0])
 axes.minorticks_off()
 axes.set(xlabel="calls of the network", xticks=(10, 20, 40), xticklabels=(10, 20, 40))
-axes.set(ylabel="distance, levels of 255", yticks=(1, 2, 5, 10, 20), yticklabels=(1, 2, 5, 10, 20))
-axes.legend()
-plt.show()
-print({f"{name.partition(',')[0]}, {calls} calls": round(value, 1) for (name, calls), value in far.items()})
+axes.set(ylabel="distance, levels", yticks=(1, 2, 5, 10, 20), yticklabels=(1, 2, 5, 10, 20))
+axes.legend(frameon=False)
+figure
 
 # %% tags=["nbval-check-output"]
-for calls in (20, 40):
-    nearer = far["PLMS, trailing", calls] < 0.8 * far["DDIM, trailing", calls]
-    print(
-        f"{calls} calls: PLMS is nearer to the end of the curve than DDIM, by a fifth at least:",
-        "yes" if nearer else "no",
-    )
+for calls in (10, 20, 40):
+    ratio = far["PLMS, trailing"][calls] / far["DDIM, trailing"][calls]
+    nearer = "PLMS" if ratio < 0.8 else "DDIM" if ratio > 1.25 else "none"
+    print(f"{calls} calls, nearer to the end of the curve: {nearer}")
 
 # %% [markdown]
-# With ten calls the cubic is laid through points that are far apart, the first of them in the fog: looking back
-# misleads. By twenty it pays: PLMS is nearer by a third, by forty a little more. F-PNDM spends twelve calls on its
-# first three steps; until there are many more, too few are left for the others, and it pays later still.
+# As on the two heaps: with ten calls looking back misleads, from about 20 on it pays. F-PNDM spends 12 calls on its
+# first three steps, so it pays later still.
+
+# %% [markdown]
+# ## The claim: 50 steps against 1000
 #
-# ## The claim
-#
-# The abstract says that PNDM with 50 steps draws better pictures than DDIM with 1000. We ask for less and count
-# calls: PLMS with 10 against DDIM with 10, F-PNDM with 19 against DDIM with 19. First as published, where DDIM clips
-# $\hat x_0$ and PNDM does not, and where 9, 10 and 19 steps begin at different timesteps (888, 900, 936). Then
-# *trailing*, as above. *Named* and *Fréchet* are those of lesson 3; *distance* is that of the plot.
+# The paper's abstract: with 50 steps PNDM draws better pictures than DDIM with 1000. Its measure is the FID, on
+# photographs. Ours is the Fréchet distance of lessons 2 and 3. Each sampler runs as published: DDIM clips $\hat x_0$,
+# PNDM does not, and the timesteps are leading. Each has the same noises.
 
 # %%
-large = claims.measured("pndm")["pndm_against_ddim"]
-print(statistics.table(large))
-live, _ = pndm_against_ddim(pipe, samples=6)
-print(statistics.table(live))
+large = claims.measured("pndm")
+claim = large.get("thousand_steps") or pndm.as_many_calls(pipe, samples=8, calls=(20, 40))[0]
+
+# %% jupyter={"source_hidden": true}
+entries = {f"{row['sampler']}, {row['calls']} calls": row["frechet"] for row in claim["rows"]}
+label = f"Fréchet distance ({claim['samples']} pictures a row; less is better)"
+statistics.bars(entries, label, floor=claim.get("floor"))
 
 # %% tags=["nbval-check-output"]
-for measure in ("named", "frechet", "distance"):
-    print(f"large, by {measure}:")
-    for claim, verdict in statistics.verdicts(large, measure).items():
-        print(f"    {claim}: {verdict}")
+frechet = {(row["sampler"], row["calls"]): row["frechet"] for row in claim["rows"]}
+for calls in (20, 40, 59):
+    for others in (calls, 1000):
+        if ("PLMS", calls) in frechet and ("DDIM", others) in frechet:
+            better = statistics.verdict(frechet["PLMS", calls], frechet["DDIM", others], less_is_better=True)
+            print(f"PLMS with {calls} calls is better than DDIM with {others}: {better}")
 
 # %% [markdown]
-# The claim does not show here: with ten and with nineteen calls PNDM draws worse than DDIM, by every measure, as
-# published and trailing. The plot above says why. Ten calls lie on the wrong side of the place where looking back
-# begins to pay, and of F-PNDM's nineteen only seven are made after its first three steps, so these steps are long. By
-# the plot it is from about twenty calls on that PLMS comes nearer to the end of the curve. A small world is easy for
-# Euler.
-#
+# The figure says how many pictures a row has. If there are 8, the large measurement has not been made for this version
+# yet, and DDIM with 1000 steps is missing: 8 pictures decide nothing.
+
+# %% [markdown]
+# **Where it fails: too few calls.** 1,000 pictures a row, the same settings.
+
+# %% jupyter={"source_hidden": true}
+few = large["pndm_against_ddim"]
+published = [row for row in few["rows"] if "trailing" not in row["sampler"]]
+entries = {f"{row['sampler']}, {row['calls']} calls": row["frechet"] for row in published}
+statistics.bars(entries, "Fréchet distance (less is better)", floor=few.get("floor"))
+
+# %% tags=["nbval-check-output"]
+frechet = {(row["sampler"], row["calls"]): row["frechet"] for row in published}
+for name, calls in (("PLMS", 10), ("F-PNDM", 19)):
+    better = statistics.verdict(frechet[name, calls], frechet["DDIM", calls], less_is_better=True)
+    print(f"{name} with {calls} calls is better than DDIM with {calls}: {better}")
+
+# %% [markdown]
+# With 10 and with 19 calls PNDM draws worse than DDIM. Of the 19 calls of F-PNDM only seven come after its first three
+# steps, so these steps are long.
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true}
+print(statistics.table(few))
+print("\nlive, with few pictures:")
+print(statistics.table(pndm.as_many_calls(pipe, samples=4, calls=(20,))[0]))
+
+# %% [markdown]
 # ## A call for nothing
 #
-# The published settings end at $\bar\alpha_0$, the level of timestep 0 (`set_alpha_to_one=False`). The last call is
-# made *at* timestep 0. **So what does the last step do?**
+# The published settings end at $\bar\alpha_0$, the level of timestep 0 (`set_alpha_to_one=False`). And the last call is
+# made *at* timestep 0. What does this last step do?
 
 # %% tags=["nbval-check-output"]
-for set_alpha_to_one in (False, True):
-    walker = PNDMPipeline(
-        pipe.unet, PNDMScheduler.from_config(pipe.scheduler.config, set_alpha_to_one=set_alpha_to_one)
-    )
+for to_one in (False, True):
+    walker = PNDMPipeline(pipe.unet, PNDMScheduler.from_config(pipe.scheduler.config, set_alpha_to_one=to_one))
     walker.set_progress_bar_config(disable=True)
-    places = []
-
-    def keep(pipe, i, t, tensors, places=places):
-        places.append(tensors["latents"])
-
-    walker(latents=x_T[:1], num_inference_steps=10, callback_on_step_end=keep)
-    moved = (places[-1] - places[-2]).abs().max()
-    print(
-        f"set_alpha_to_one={set_alpha_to_one}: the last call is made at t = {walker.scheduler.timesteps[-1]}", end=", "
-    )
-    print("and moves nothing" if moved == 0 else "and moves the picture")
+    x = widgets.record(walker, latents=x_T[:1], num_inference_steps=10).x
+    moves = "the picture" if (x[-1] - x[-2]).abs().max() > 0 else "nothing"
+    print(f"set_alpha_to_one={to_one}: the last step moves {moves}")
 
 # %% [markdown]
-# A step from a level to the same level: the network is called and its answer multiplied by 0. What noise of level
-# $\bar\alpha_0$ is left stays in the picture, with a standard deviation of 0.01, or 1.3 levels of 255. Neither the
-# authors' code (whose index is shifted by one) nor Stable Diffusion's settings (whose timesteps are) has this. We
-# keep it as published, since that is how these checkpoints are sampled, and it stands in the ledger.
-#
+# It goes from a level to the same level. The network is called, and its answer multiplied by 0. The noise of level
+# $\bar\alpha_0$ stays in the picture: 1.3 levels of 255. These checkpoints are published so, and we keep it.
+
+# %% [markdown]
 # ## With the official weights
 
 # %%
@@ -383,13 +512,13 @@ pictures = official.show(PNDMPipeline, "google/ddpm-ema-bedroom-256", gpu=True, 
 # %% [markdown]
 # ## Exercises
 #
-# Each is checked by a property that only a right answer has: `minidiff.read(exercises)` shows it. Replace the `None`;
-# a solution is folded below each.
-#
-# **1. Where 55, -59, 37, -9 come from.** Measure along the curve so that the step ahead goes from 0 to 1. The last
-# four predictions were made at places $d$, a tensor of four numbers: $(0, -1, -2, -3)$ if all steps were alike. Give
-# the four weights whose sum $\sum_j w_j f(d_j)$ is the mean of $f$ over the step ahead, for every polynomial $f$ of
-# degree up to 3. (Four powers, four equations: `torch.linalg.solve`.)
+# Replace the `None` and run the cell: it says whether you are right, and if not, why. Hints and a solution are folded
+# below.
+
+# %% [markdown]
+# **1. Where 55, -59, 37, -9 come from.** Count so that the step ahead goes from 0 to 1. The last four predictions were
+# made at places $d$, a tensor of four numbers: $(0, -1, -2, -3)$ if all steps were alike. Give the four weights $w_j$
+# for which $\sum_j w_j f(d_j)$ is the mean of $f$ over the step ahead, for every polynomial $f$ of degree up to 3.
 
 
 # %%
@@ -400,6 +529,17 @@ def my_weights(d):
 print(exercises.weights(my_weights))
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# It is enough that it holds for $1, x, x^2, x^3$: four equations for four weights.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# The mean of $x^k$ from 0 to 1 is $1 / (k + 1)$. `torch.linalg.solve(A, b)` solves $A w = b$; row $k$ of $A$ holds
+# `d**k`.
+# </details>
+#
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -408,10 +548,11 @@ print(exercises.weights(my_weights))
 #     return torch.linalg.solve(d ** powers[:, None], 1 / (powers + 1))
 # ```
 # </details>
-#
-# **2. The lost orders.** Your weights work for unequal distances too. So measure in $\sigma$ and not in $t$: with
-# $\sigma$ at the last four predictions, newest first, and at the end of the step, say what $d$ is. The check walks
-# the two heaps with $\epsilon' = \sum_j w_j \epsilon_j$ in $\phi$, from an exact start, and measures the order.
+
+# %% [markdown]
+# **2. The lost orders.** Your weights work for unequal distances too. So measure distance in $\sigma$ and not in $t$.
+# You get $\sigma$ at the last four predictions, newest first, and at the end of the step. Say what $d$ is. The check
+# walks the two heaps with it, after three exact steps, and measures the order.
 
 
 # %%
@@ -422,18 +563,29 @@ def my_places(sigmas, sigma_next):
 print(exercises.order(my_places, my_weights))
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Move and stretch: the newest $\sigma$ becomes 0, and `sigma_next` becomes 1.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Subtract the newest $\sigma$ from all. Then divide by what the last one, `sigma_next`, has become.
+# </details>
+#
 # <details><summary>Solution</summary>
 #
 # ```python
 # def my_places(sigmas, sigma_next):
 #     return (sigmas - sigmas[0]) / (sigma_next - sigmas[0])
 # ```
-# With $t$ in the place of $\sigma$ the same walk has order 2. The sampler that does it with $\sigma$ is known as LMS.
+# The sampler that does this is known as LMS.
 # </details>
-#
-# **3. $\phi$, in the coordinates of lesson 3.** Write $\phi$ with $\bar x = x / \sqrt{\bar\alpha}$ and $\sigma$
-# instead of (9). Two properties make it the right one. Two steps along the same noise are one long step. And in a
-# world with a single drawing it stays on the curve.
+
+# %% [markdown]
+# **3. $\phi$, on paper.** Lesson 3 writes $\phi$ as $\bar x_{t-\delta} = \bar x_t + \big(\sigma(t-\delta) -
+# \sigma(t)\big)\,\epsilon$. Derive (9) from it on paper. Then write one of the two forms. The check asks for two
+# properties: two steps along the same noise are one long step, and a world with a single drawing is walked exactly.
 
 
 # %%
@@ -444,6 +596,17 @@ def my_phi(x_t, eps, alpha_bar_t, alpha_bar_prev):
 print(exercises.phi(my_phi))
 
 # %% [markdown]
+# <details><summary>Hint 1</summary>
+#
+# Put in $\bar x = x / \sqrt{\bar\alpha}$ and multiply by $\sqrt{\bar\alpha_{t-\delta}}$. Now write the difference of
+# both $\sigma$ as one fraction.
+# </details>
+#
+# <details><summary>Hint 2</summary>
+#
+# Its numerator is a difference of two roots, $p - q$. Multiply above and below by $p + q$: above stands $p^2 - q^2$.
+# </details>
+#
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -454,11 +617,17 @@ print(exercises.phi(my_phi))
 #     x_bar = x_t / alpha_bar_t**0.5 + (sigma(alpha_bar_prev) - sigma(alpha_bar_t)) * eps
 #     return alpha_bar_prev**0.5 * x_bar
 # ```
+# With $p^2 = (1 - \bar\alpha_{t-\delta})\,\bar\alpha_t$ and $q^2 = (1 - \bar\alpha_t)\,\bar\alpha_{t-\delta}$ one gets
+# $p^2 - q^2 = -(\bar\alpha_{t-\delta} - \bar\alpha_t)$, the numerator of (9).
 # </details>
-#
-# ## What the ledger says
 
-# %%
+# %% [markdown]
+# ## What the ledger says
+#
+# Paper, original code and the library `diffusers` differ in five places. One is the call for nothing. All are folded
+# here:
+
+# %% jupyter={"source_hidden": true, "outputs_hidden": true}
 from minidiff.papers import ledger  # noqa: E402
 
 for entry in ledger.pndm.ENTRIES:
@@ -467,10 +636,9 @@ for entry in ledger.pndm.ENTRIES:
 # %% [markdown]
 # ## Where to read on
 #
-# * The paper: section 3.3 for the pseudo methods, and the proof of order 2 in its appendix.
-# * Hairer, Nørsett & Wanner, *Solving Ordinary Differential Equations I*, sections II.1, III.1 and III.5: Runge-Kutta,
-#   Adams, and what becomes of them when steps are not alike.
-# * *Common Diffusion Noise Schedules and Sample Steps are Flawed*, Lin et al.,
-#   [arXiv:2305.08891](https://arxiv.org/abs/2305.08891), on where a walk should begin.
-# * *DPM-Solver++*, Lu et al., [arXiv:2211.01095](https://arxiv.org/abs/2211.01095): the same idea in a coordinate
-#   that suits the network better.
+# * [The paper](https://arxiv.org/abs/2202.09778): section 3.3 for the methods, the appendix for the proof of order 2.
+# * Hairer, Nørsett & Wanner, [*Solving Ordinary Differential Equations
+#   I*](https://doi.org/10.1007/978-3-540-78862-1), sections II.1 and III.1: Runge-Kutta and Adams.
+# * [Lin et al.](https://arxiv.org/abs/2305.08891): at which timestep a walk should begin.
+# * [Lu et al.](https://arxiv.org/abs/2211.01095), *DPM-Solver++*: the same idea in a coordinate that suits the network
+#   better.

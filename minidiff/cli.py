@@ -325,7 +325,7 @@ def pictures_for(pipe, batch, call):
         return {"image": [one.image for one in made], "mask_image": [one.mask for one in made]}
     if given != names:
         raise ValueError(f"--image and --mask belong together, and only --{given[0].partition('_')[0]} is there")
-    opened = [Image.open(call[name]) for name in names]
+    opened = [ImageOps.exif_transpose(Image.open(call[name])) for name in names]
     if len({image.size for image in opened}) > 1:
         (w, h), (w_mask, h_mask) = (image.size for image in opened)
         raise ValueError(

@@ -70,7 +70,7 @@ class Config(dict):
 def configured(init):
     """Decorate `__init__`: its arguments become `self.config` before its first line runs.
 
-    Sequences and arrays arrive as tuples of plain numbers, so that they can be neither changed nor fail to be saved.
+    Sequences, arrays and dicts arrive as `frozen` copies, which can be neither changed nor fail to be saved.
 
     Raises (when the object is made):
         TypeError: an argument is unknown (with the nearest known name), missing, or given twice.
@@ -298,7 +298,9 @@ def check_whole(argument, value, least=1, most=None):
 
 
 def frozen(value):
-    """Sequences as tuples, arrays as tuples of plain numbers: what can be saved, and not be changed."""
+    """What can be saved, and not be changed: sequences as tuples, arrays as tuples of numbers, dicts as configs."""
+    if isinstance(value, Mapping) and not isinstance(value, Config):
+        return Config({key: frozen(one) for key, one in value.items()}, given=value)
     if hasattr(value, "tolist"):
         value = value.tolist()
     is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)

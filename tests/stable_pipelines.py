@@ -7,7 +7,7 @@ import diffusers
 import numpy as np
 import torch
 import transformers
-from against import generators, randn
+from against import generators, randn, seeded
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker as TheirChecker
 from networks import both_networks
 from PIL import Image
@@ -195,6 +195,17 @@ def counted(pipe):
     calls = []
     pipe.unet.register_forward_hook(lambda module, arguments, output: calls.append(float(arguments[1])))
     return calls
+
+
+def first_sample(pipe, **call):
+    """(t, z_t): when and of what the network is first asked; 10 steps without guidance."""
+    seen = []
+    pipe.unet.register_forward_pre_hook(lambda module, arguments: seen.append((int(arguments[1]), arguments[0])))
+    call = (
+        call_of(type(pipe).__name__) | {"num_inference_steps": 10, "guidance_scale": 1.0, "generator": seeded()} | call
+    )
+    pipe(**call)
+    return seen[0]
 
 
 def published(folder, channels=4):

@@ -515,7 +515,13 @@ def test_generate_a_part_anew(stable, capsys):
     Image.new("RGB", (96, 64), "white").save("mine.png")
     Image.new("L", (96, 64), 255).save("hole.png")
     Image.new("L", (64, 64), 255).save("small.png")
-    assert drawn.tobytes() != generated(capsys, name, "--image", "mine.png", "--mask", "hole.png").tobytes()
+    given = generated(capsys, name, "--image", "mine.png", "--mask", "hole.png")
+    assert drawn.tobytes() != given.tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown turned by 90 degrees
+    Image.new("RGB", (64, 96), "white").save("turned.png", exif=exif)
+    turned = generated(capsys, name, "--image", "turned.png", "--mask", "hole.png")
+    assert turned.tobytes() == given.tobytes()
     for options, message in (
         (("--image", "mine.png"), "--image and --mask belong together, and only --image is there"),
         (("--image", "mine.png", "--mask", "small.png"), "--mask is 64 x 64 and --image 96 x 64; allowed are masks as"),

@@ -63,6 +63,19 @@ def test_the_config_is_read_only_all_the_way_down():
     assert config.betas == (0.1, (0.2,))
     with pytest.raises(AttributeError, match="'step'; did you mean 'steps'"):
         config.step
+    part = {"sizes": [1, {"depth": 2}]}
+    config = Sampler(10, betas=part).config
+    part["sizes"][1]["depth"] = 3
+    assert config.betas == {"sizes": (1, {"depth": 2})}
+    for nested in (
+        config.betas,
+        config.betas["sizes"][1],
+        copy.deepcopy(config).betas,
+        Sampler.from_config(config).betas,
+    ):
+        with pytest.raises(TypeError, match="the config is read-only"):
+            nested["depth"] = 3
+    assert json.loads(json.dumps(config))["betas"] == {"sizes": [1, {"depth": 2}]}
 
 
 def test_arrays_become_plain_numbers(tmp_path):

@@ -16,8 +16,9 @@ from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from minidiff.config import check_one_of, check_whole, configured
 from minidiff.models.base import Model
-from minidiff.models.ldm_bert import check_tokens
+from minidiff.models.ldm_bert import LEFT_OUT_OF_CALLS, check_tokens
 from minidiff.outputs import Output
+from minidiff.signatures import Off, leaving_out
 
 
 @dataclass(eq=False)
@@ -96,6 +97,12 @@ class CLIPTextModel(CLIPModel):
         check_sizes(self.config, "vocab_size", "max_position_embeddings")
         self.text_model = TextTransformer(self.config)
 
+    @leaving_out(
+        attention_mask=Off((None,), "no token looks at the padding behind it"),
+        position_ids=None,
+        inputs_embeds=None,
+        **LEFT_OUT_OF_CALLS,
+    )
     def forward(self, input_ids, *, return_dict=True):
         """Encodes prompts.
 
@@ -150,6 +157,7 @@ class CLIPVisionModel(CLIPModel):
             raise ValueError(f"patch_size is {patch_size}; allowed are divisors of image_size={image_size}")
         self.vision_model = VisionTransformer(self.config)
 
+    @leaving_out(interpolate_pos_encoding=Off((False,), "pictures have one size"), **LEFT_OUT_OF_CALLS)
     def forward(self, pixel_values, *, return_dict=True):
         """Encodes pictures.
 

@@ -19,6 +19,9 @@ from minidiff.models.base import Model
 from minidiff.outputs import Output
 from minidiff.signatures import Off, leaving_out
 
+# Of every network of transformers, with what asks for nothing.
+LEFT_OUT_OF_CALLS = {"output_attentions": (None, False), "output_hidden_states": (None, False)}
+
 
 @dataclass(eq=False)
 class LDMBertOutput(Output):
@@ -73,8 +76,7 @@ class LDMBertModel(Model):
         position_ids=None,
         head_mask=None,
         inputs_embeds=None,
-        output_attentions=(None, False),
-        output_hidden_states=(None, False),
+        **LEFT_OUT_OF_CALLS,
     )
     def forward(self, input_ids, *, return_dict=True):
         """Encodes prompts.

@@ -10,6 +10,7 @@ Letters: E holds the directions of the pictures and F those of the concepts, one
 
 import warnings
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -74,8 +75,8 @@ class StableDiffusionSafetyChecker(Model):
                 "they are black. Another prompt or another seed may help",
                 stacklevel=2,
             )
-        checked = [image * 0 if found else image for image, found in zip(images, shown)]
-        return torch.stack(checked) if isinstance(images, torch.Tensor) else checked, shown
+        made = torch.stack if isinstance(images, torch.Tensor) else np.stack if isinstance(images, np.ndarray) else list
+        return made([image * 0 if found else image for image, found in zip(images, shown)]), shown
 
     def shown(self, e):
         """list of B bools: whether pictures with the vectors e, (B, D), show a concept."""
@@ -85,10 +86,11 @@ class StableDiffusionSafetyChecker(Model):
 
     def above(self, e, f, thresholds, lowered=0.0):
         """(B, K) bools: whether the cosines of vectors e, (B, D), with f, (K, D), are above the thresholds, (K,)."""
+        e, f = e.float(), f.float()  # a cosine counts to the thousandth, which half precision cannot hold
         # CLIP §2.3  E = \frac{e}{\lVert e \rVert}
         E = e / e.norm(dim=1, keepdim=True)
         # CLIP §2.3  F = \frac{f}{\lVert f \rVert}
         F = f / f.norm(dim=1, keepdim=True)
         # CLIP §2.3  C = E F^\top
         C = E @ F.T
-        return (C.float() - thresholds.float() + lowered).round(decimals=3) > 0
+        return (C - thresholds + lowered).round(decimals=3) > 0

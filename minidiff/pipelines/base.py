@@ -64,6 +64,7 @@ class DiffusionPipeline:
     A call runs on a copy of the pipeline and of its scheduler, so that several may run at once; see `on_a_copy`.
     """
 
+    _optional = ()  # names of components that some calls do without; the others check them themselves
     _names = ()  # of the components
     _progress = {}  # options of the progress bar
     _interrupt = False
@@ -283,7 +284,7 @@ class DiffusionPipeline:
     def check_components(self):
         """Raises ValueError where a component is absent that nothing is drawn without."""
         for name in required_names(type(self)):
-            if getattr(self, name, self) is None:
+            if name not in self._optional and getattr(self, name, self) is None:
                 raise ValueError(
                     f"{name} is None, and {type(self).__name__} draws nothing without; it can be passed by that name"
                 )

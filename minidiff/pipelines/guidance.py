@@ -12,6 +12,8 @@ Stable Diffusion's 7.5 is the paper's 6.5.
 import math
 import numbers
 
+import torch
+
 
 def guided(eps_u, eps_c, guidance_scale):
     """The prediction to go on with.
@@ -20,14 +22,18 @@ def guided(eps_u, eps_c, guidance_scale):
         eps_u, eps_c: the network's predictions without and with the prompt, of one shape.
         guidance_scale: 1 + w; 1 gives eps_c, 0 gives eps_u.
     Returns:
-        a tensor shaped like them.
+        a tensor shaped like them, in their dtype; computed in float32 at least.
     """
+    given = eps_u.dtype
+    dtype = torch.promote_types(given, torch.float32)  # in half precision the large terms' rounding would stay
+    eps_u, eps_c = eps_u.to(dtype), eps_c.to(dtype)
+
     # CFG (6), rearranged  w = \mathrm{guidance\_scale} - 1
     w = guidance_scale - 1
 
     # CFG (6)  \tilde\epsilon = (1 + w) \epsilon_c - w \epsilon_u
     eps_tilde = (1 + w) * eps_c - w * eps_u
-    return eps_tilde
+    return eps_tilde.to(given)
 
 
 def check_guidance_scale(guidance_scale):

@@ -83,20 +83,24 @@ def masks(mask_image, size):
     """What people pass as `mask_image`, as a tensor (K, 1, H, W) of zeros and ones.
 
     Args:
-        mask_image: a PIL image of mode "L", "1" or "RGB", or a list of them; an array (H, W) or (K, H, W), or a tensor
-            (H, W), (1, H, W) or (K, 1, H, W), in [0, 1].
+        mask_image: a PIL image of mode "L", "1" or "RGB", which is turned as its EXIF data say, or a list of them of
+            one size; an array (H, W) or (K, H, W), or a tensor (H, W), (1, H, W) or (K, 1, H, W), in [0, 1].
         size: (H, W), which it is brought to; what is 0.5 or more then is 1.
     Raises:
         ValueError: it is none of these, has another mode or shape, or numbers out of range.
     """
+    from PIL import ImageOps
+
     if is_pil(mask_image):
-        for one in as_list(mask_image):
+        images = [ImageOps.exif_transpose(one) for one in as_list(mask_image)]
+        check_one_size("mask_image", images)
+        for one in images:
             if one.mode not in MASK_MODES:
                 raise ValueError(
                     f"mask_image has the mode {one.mode!r}; allowed are {', '.join(map(repr, MASK_MODES))}, white "
                     "where the picture shall be drawn anew; mask.getchannel('A') makes one of what is not transparent"
                 )
-        x = levels_of(as_list(mask_image), *size, mode="L")
+        x = levels_of(images, *size, mode="L")
     else:
         x = as_tensor("mask_image", mask_image, channels=1)
         if not ((x >= 0) & (x <= 1)).all():
@@ -108,24 +112,23 @@ def masks(mask_image, size):
 def check_sizes_agree(image, mask_image):
     """Raises ValueError where a mask is not as large as the picture it belongs to, so that nobody knows what it hides.
 
-    Both are looked at as they are passed, before any resizing.
+    Both are looked at before any resizing. That all of a list are of one size, `pictures` and `masks` say.
     """
-    found = [size_of(value) for value in (image, mask_image)]
-    if None not in found and found[0] != found[1]:
-        (w, h), (w_mask, h_mask) = found
+    (w, h), (w_mask, h_mask) = size_of(image), size_of(mask_image)
+    if (w, h) != (w_mask, h_mask):
         raise ValueError(
             f"mask_image is {w_mask} x {h_mask} and image {w} x {h}; allowed are masks as large as the image"
         )
 
 
 def size_of(image):
-    """(width, height) of what was passed as an image, None where it is no image."""
-    one = as_list(image)[0] if as_list(image) else None
+    """(width, height) of what `pictures` or `masks` took; of a list the first's."""
+    from PIL import ImageOps
+
+    one = as_list(image)[0]
     if is_pil(one):
-        return one.size
-    shape = tuple(getattr(one, "shape", ()))
-    if len(shape) < 2:
-        return None
+        return ImageOps.exif_transpose(one).size
+    shape = tuple(one.shape)
     last = isinstance(one, torch.Tensor) or len(shape) == 2 or shape[-1] not in (1, 3)  # no channels behind the pixels
     return (shape[-1], shape[-2]) if last else (shape[-2], shape[-3])
 
@@ -141,9 +144,11 @@ def is_pil(image):
 
 
 def check_one_size(argument, images):
-    if len({image.size for image in images}) > 1:
-        sizes = ", ".join(f"{image.width} x {image.height}" for image in images)
-        raise ValueError(f"{argument} holds pictures of {sizes}; allowed is one size for all")
+    """Raises ValueError where PIL images differ in size, or arrays or tensors in shape."""
+    sizes = [tuple(one.size if is_pil(one) else one.shape) for one in images]
+    if len(set(sizes)) > 1:
+        listed = ", ".join(" x ".join(map(str, size)) for size in sizes)
+        raise ValueError(f"{argument} holds pictures of {listed}; allowed is one size for all")
 
 
 def levels_of(images, height, width, mode="RGB"):
@@ -164,6 +169,7 @@ def as_tensor(argument, image, channels, also=None):
     arrays = all(isinstance(one, np.ndarray) for one in images)
     if not images or not arrays and not all(isinstance(one, torch.Tensor) for one in images):
         raise ValueError(f"{argument} is {image!r:.100}; allowed are PIL images, arrays and tensors")
+    check_one_size(argument, images)
     x = torch.stack([torch.as_tensor(one) for one in images]) if len(images) > 1 else torch.as_tensor(images[0])
     shape = tuple(x.shape)
     if channels == 1:

@@ -51,8 +51,8 @@ class LDMTextToImagePipeline(DiffusionPipeline):
 
         Args:
             prompt: a text, or a list of B of them; what goes beyond the text encoder's length is cut off.
-            height, width: of the pictures, multiples of what autoencoder and UNet halve; both or neither, which is the
-                size that the UNet was trained on.
+            height, width: of the pictures, multiples of the autoencoder's `factor`; both or neither, which is the size
+                that the UNet was trained on.
             num_inference_steps: how many of the T timesteps are visited.
             guidance_scale: 1 + w of the paper of guidance; 1 is no guidance, see `minidiff.pipelines.guidance`.
             eta: 0 is deterministic, so that z_T alone decides the picture; 1 has DDPM's variance. In [0, 1]. Only
@@ -65,7 +65,7 @@ class LDMTextToImagePipeline(DiffusionPipeline):
                 tensors.
             callback_on_step_end_tensor_inputs: names out of "latents" (after the step), "sample" (z_t, before it),
                 "model_output", "pred_original_sample", and "prompt_embeds" (under guidance the empty prompts' first,
-                then the prompts').
+                then the prompts'; where the latter alone come back, there is no more guidance).
         Returns:
             `ImagePipelineOutput`, or the tuple `(images,)`.
         Raises:
@@ -84,12 +84,11 @@ class LDMTextToImagePipeline(DiffusionPipeline):
         # DDPM Alg. 2, line 1  z_T \sim \mathcal N(0, I)
         z_t = self.start_noise(shape, generator, latents)  # (B, C, h, w)
 
-        guides = guidance_scale != 1
-        context = self.encode(([""] * len(prompt) if guides else []) + prompt)  # (2B, M, d) or (B, M, d)
+        context = self.encode(([""] * len(prompt) if guidance_scale != 1 else []) + prompt)  # (2B, M, d) or (B, M, d)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             z_in = self.scheduler.scale_model_input(z_t, t)
-            if guides:
+            if len(context) > len(prompt):  # a callback may leave the empty prompts out
                 eps_u, eps_c = self.unet(torch.cat([z_in, z_in]), t, context).sample.chunk(2)
                 eps_theta = guided(eps_u, eps_c, guidance_scale)
             else:

@@ -23,7 +23,7 @@ def decoded(autoencoder, z_0):
 
 
 def multiple_of_pixels(autoencoder, unet):
-    """int: what the sides of a picture must be multiples of, so that autoencoder and UNet can halve them."""
+    """int: what the sides of a picture must be multiples of, so that autoencoder and UNet2DModel can halve them."""
     return unwrapped(autoencoder).factor * 2 ** halvings(unet)
 
 
@@ -35,20 +35,23 @@ def halvings(unet):
 def latent_shape(autoencoder, unet, height=None, width=None):
     """(C, h, w) of the latent of a picture of that size; of the size that the UNet was trained on if it is None.
 
+    Args:
+        unet: a UNet2DConditionModel, which finds odd sizes again on its way up.
     Raises:
-        ValueError: one of the two is given without the other, or is no positive multiple of what the networks need.
+        ValueError: one of the two is given without the other, or is no positive multiple of the autoencoder's factor.
     """
-    autoencoder, unet = unwrapped(autoencoder), unwrapped(unet)
+    f, C = unwrapped(autoencoder).factor, unwrapped(autoencoder).config.latent_channels
     if height is None and width is None:
-        return unet.sample_shape
-    multiple = multiple_of_pixels(autoencoder, unet)
+        return (C, *unwrapped(unet).sample_shape[1:])
     for argument, value, other in (("height", height, "width"), ("width", width, "height")):
         if value is None:
             raise ValueError(f"{argument} is None, but {other} is not; allowed are both or neither")
         check_whole(argument, value)
-        if value % multiple:
-            raise ValueError(f"{argument} is {value}; allowed are multiples of {multiple}, as the networks halve it")
-    return (unet.config.in_channels, height // autoencoder.factor, width // autoencoder.factor)
+        if value % f:
+            raise ValueError(
+                f"{argument} is {value}; allowed are multiples of {f}, which the autoencoder shrinks to one"
+            )
+    return (C, height // f, width // f)
 
 
 def prompts(prompt):

@@ -11,6 +11,7 @@ import torch
 
 from minidiff.config import check_whole
 from minidiff.pipelines.guidance import check_guidance_scale, guided
+from minidiff.pipelines.latents import latent_shape
 from minidiff.pipelines.stable_diffusion_base import LEFT_OUT_OF_CALLS, StableDiffusionBase, result
 from minidiff.schedulers.ddim import check_eta
 from minidiff.signatures import leaving_out
@@ -60,18 +61,21 @@ class StableDiffusionPipeline(StableDiffusionBase):
             callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces
                 tensors.
             callback_on_step_end_tensor_inputs: names out of "latents", "sample", "model_output",
-                "pred_original_sample", "prompt_embeds" (under guidance the negative prompts' first).
+                "pred_original_sample", "prompt_embeds" (under guidance the negative prompts' first; where the
+                prompts' alone come back, there is no more guidance).
         Returns:
             `StableDiffusionPipelineOutput`, or the tuple `(images, nsfw_content_detected)`.
         Raises:
             ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then.
         """
-        B = self.check_prompts(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        check_guidance_scale(guidance_scale)
+        guides = guidance_scale > 1
+        texts = (prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        B = self.check_prompts(guides, *texts)
         check_whole("num_images_per_prompt", num_images_per_prompt)
         N = B * num_images_per_prompt
         self.check_call(N, generator, output_type, ("pil", "np", "pt", "latent"), channels=3)
-        shape = (N, *self.latent_shape(height, width))
-        check_guidance_scale(guidance_scale)
+        shape = (N, *latent_shape(self.vae, self.unet, height, width))
         check_eta(eta)
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs, also=("prompt_embeds",))
         options = self.step_options(eta=eta, generator=generator)
@@ -80,13 +84,11 @@ class StableDiffusionPipeline(StableDiffusionBase):
         # DDPM Alg. 2, line 1  z_T \sim \mathcal N(0, I)
         z_t = self.start_noise(shape, generator, latents)  # (N, C, h, w), times init_noise_sigma
 
-        guides = guidance_scale > 1
-        texts = (prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
         context = self.context(guides, num_images_per_prompt, *texts)  # (2N, M, d) or (N, M, d)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             z_in = self.scheduler.scale_model_input(z_t, t)
-            if guides:
+            if len(context) > N:  # a callback may leave the negative prompts out
                 eps_u, eps_c = self.unet(torch.cat([z_in, z_in]), t, context).sample.chunk(2)
                 eps_theta = guided(eps_u, eps_c, guidance_scale)
             else:

@@ -15,7 +15,7 @@ import torch
 from minidiff.config import check_whole
 from minidiff.models.base import unwrapped
 from minidiff.outputs import Output
-from minidiff.pipelines.base import DiffusionPipeline, pil_images
+from minidiff.pipelines.base import DiffusionPipeline, pil_images, require_steps
 from minidiff.pipelines.latents import decoded, prompts
 from minidiff.signatures import EITHER, Off, leaving_out
 
@@ -53,14 +53,17 @@ class StableDiffusionBase(DiffusionPipeline):
     Args:
         vae: an AutoencoderKL.
         text_encoder: a CLIPTextModel, ours or the transformers library's.
-        tokenizer: a CLIPTokenizer of the transformers library.
+        tokenizer: a CLIPTokenizer of the transformers library; both may be None where all prompts come encoded.
         unet: a UNet2DConditionModel, predicts the noise in latents.
-        scheduler: any scheduler whose `step` takes a sample, a time and what the network predicts.
+        scheduler: any scheduler whose `step` takes a sample, a time and what the network predicts; in image to image
+            and inpainting it has `skip_steps`, as those of this package do.
         safety_checker: a StableDiffusionSafetyChecker, or None for none.
         feature_extractor: a CLIPImageProcessor of the transformers library, prepares pictures for the safety checker.
     Raises:
         ValueError: there is a safety checker and no feature extractor.
     """
+
+    _optional = ("text_encoder", "tokenizer")  # nobody asks for them where all prompts are encoded already
 
     @leaving_out(requires_safety_checker=EITHER, image_encoder=ADAPTERS)
     def __init__(self, vae, text_encoder, tokenizer, unet, scheduler, safety_checker=None, feature_extractor=None):
@@ -70,10 +73,10 @@ class StableDiffusionBase(DiffusionPipeline):
                 "published with. safety_checker=None does without both"
             )
         network = unwrapped(unet)
-        if getattr(network, "in_first_form", False) and network.config.sample_size < 64:
-            network.register_to_config(
-                sample_size=64
-            )  # it was trained on pictures of 512 pixels, whatever its file says
+        if getattr(network, "in_first_form", False):
+            size = network.config.sample_size
+            if isinstance(size, int) and size < 64:  # it was trained on pictures of 512 pixels, whatever its file says
+                network.register_to_config(sample_size=64)
         self.register_modules(
             vae=vae,
             text_encoder=text_encoder,
@@ -94,7 +97,17 @@ class StableDiffusionBase(DiffusionPipeline):
         """int: C, of the latents."""
         return unwrapped(self.vae).config.latent_channels
 
+    @property
+    def num_timesteps(self):
+        """int: how often the network is called, by its name in diffusers; for callbacks."""
+        return len(self.scheduler.timesteps)
+
     # -- prompts
+
+    @property
+    def prompt_length(self):
+        """int: M, of how many tokens a prompt is made; 77 for the published weights."""
+        return min(self.tokenizer.model_max_length, unwrapped(self.text_encoder).config.max_position_embeddings)
 
     @leaving_out(lora_scale=ADAPTERS, clip_skip=LEFT_OUT_OF_CALLS["clip_skip"])
     def encode_prompt(
@@ -121,7 +134,8 @@ class StableDiffusionBase(DiffusionPipeline):
         Raises:
             ValueError: see the call.
         """
-        B = self.check_prompts(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        texts = (prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        B = self.check_prompts(do_classifier_free_guidance, *texts)
         device = device or self.device
         if prompt_embeds is None:
             prompt_embeds = self.encode(prompts(prompt))
@@ -144,26 +158,29 @@ class StableDiffusionBase(DiffusionPipeline):
         return torch.cat([uncond, cond]) if guides else cond
 
     def encode(self, texts, length=None):
-        """A list of B texts, cut or padded to `length` tokens (as many as the text encoder takes): (B, length, d)."""
-        longest = min(self.tokenizer.model_max_length, unwrapped(self.text_encoder).config.max_position_embeddings)
-        length = length or longest
+        """A list of B texts, cut or padded to `length` tokens, or to `prompt_length`: (B, length, d)."""
+        length = length or self.prompt_length
         tokens = self.tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         for text, whole in zip(texts, self.tokenizer(texts, verbose=False).input_ids):
             if len(whole) > length:
                 lost = self.tokenizer.decode(whole[length - 1 : -1])
+                limit = "the text encoder takes" if length == self.prompt_length else "prompt_embeds has"
                 warnings.warn(
-                    f"the prompt {text[:40]!r}... is longer than the {length} tokens that the text encoder takes; "
+                    f"the prompt {text[:40]!r}... is longer than the {length} tokens that {limit}; "
                     f"these words are lost: {lost!r}",
                     stacklevel=2,
                 )
         return self.text_encoder(tokens.input_ids.to(self.device))[0]
 
-    def check_prompts(self, prompt, negative_prompt, prompt_embeds, negative_prompt_embeds):
+    def check_prompts(self, guides, prompt, negative_prompt, prompt_embeds, negative_prompt_embeds):
         """int: B, how many prompts there are.
 
+        Args:
+            guides: whether negative prompts are looked at too.
         Raises:
             ValueError: both, or neither, of a text and its encoding are given; there is not one negative prompt, or one
-                a prompt; the encodings have other shapes than the UNet takes, or than each other.
+                a prompt; the encodings have other shapes than the UNet takes, or than each other; there is a text, and
+                nothing to encode it with.
         """
         self.check_components()
         if (prompt is None) == (prompt_embeds is None):
@@ -177,10 +194,11 @@ class StableDiffusionBase(DiffusionPipeline):
             )
         channels = unwrapped(self.unet).config.cross_attention_dim
         for name, e in (("prompt_embeds", prompt_embeds), ("negative_prompt_embeds", negative_prompt_embeds)):
-            shape = tuple(getattr(e, "shape", ()))
-            if e is not None and (len(shape) != 3 or not shape[0] or shape[2] != channels):
-                what = f"of shape {shape}" if isinstance(e, torch.Tensor) else repr(e)
-                raise ValueError(f"{name} is {what}; allowed is a tensor (B, M, {channels})")
+            tensor = isinstance(e, torch.Tensor)
+            fits = tensor and e.ndim == 3 and len(e) and e.shape[2] == channels and e.is_floating_point()
+            if e is not None and not fits:
+                what = f"{e.dtype} of shape {tuple(e.shape)}" if tensor else repr(e)[:100]
+                raise ValueError(f"{name} is {what}; allowed is a floating-point tensor (B, M, {channels})")
         B = len(prompts(prompt)) if prompt_embeds is None else len(prompt_embeds)
         if isinstance(negative_prompt, list | tuple):
             if len(negative_prompt) != B or not all(isinstance(text, str) for text in negative_prompt):
@@ -189,44 +207,33 @@ class StableDiffusionBase(DiffusionPipeline):
                 )
         elif not isinstance(negative_prompt, str | None):
             raise ValueError(f"negative_prompt is {negative_prompt!r}; allowed is a text, or a list of one a prompt")
-        if negative_prompt_embeds is not None:
-            M = (
-                unwrapped(self.text_encoder).config.max_position_embeddings
-                if prompt_embeds is None
-                else prompt_embeds.shape[1]
+        encodes_negative = guides and negative_prompt_embeds is None
+        absent = [name for name in self._optional if getattr(self, name) is None]
+        if absent and (prompt_embeds is None or encodes_negative):
+            encoded = "prompt_embeds" if prompt_embeds is None else "negative_prompt_embeds"
+            raise ValueError(f"{absent[0]} is None, and there is a text to encode; allowed then are {encoded} instead")
+        M = self.prompt_length if prompt_embeds is None else prompt_embeds.shape[1]
+        if negative_prompt_embeds is not None and negative_prompt_embeds.shape[:2] != (B, M):
+            raise ValueError(
+                f"negative_prompt_embeds is of shape {tuple(negative_prompt_embeds.shape)}; "
+                f"allowed is that of the prompts, {(B, M, channels)}"
             )
-            if negative_prompt_embeds.shape[:2] != (B, M):
-                raise ValueError(
-                    f"negative_prompt_embeds is of shape {tuple(negative_prompt_embeds.shape)}; "
-                    f"allowed is that of the prompts, {(B, M, channels)}"
-                )
+        if encodes_negative and M > self.prompt_length:
+            raise ValueError(
+                f"prompt_embeds has {M} tokens, and the text encoder makes {self.prompt_length} of a negative prompt; "
+                "allowed beside it are negative_prompt_embeds of as many"
+            )
         return B
 
-    # -- sizes and steps
-
-    def latent_shape(self, height=None, width=None):
-        """(C, h, w) of the latent of a picture of that size; of the size that the UNet was trained on if it is None.
-
-        Raises:
-            ValueError: a size is no multiple of `vae_scale_factor`, or given without the other.
-        """
-        if height is None and width is None:
-            return (self.latent_channels, *unwrapped(self.unet).sample_shape[1:])
-        f = self.vae_scale_factor
-        for argument, value, other in (("height", height, "width"), ("width", width, "height")):
-            if value is None:
-                raise ValueError(f"{argument} is None, but {other} is not; allowed are both or neither")
-            check_whole(argument, value)
-            if value % f:
-                raise ValueError(f"{argument} is {value}; allowed are multiples of {f}")
-        return (self.latent_channels, height // f, width // f)
+    # -- steps
 
     def steps_to_skip(self, strength, num_inference_steps):
         """int: how many of the steps are left out, so that the rest starts from a picture noised so much.
 
         Raises:
-            ValueError: `strength` is outside [0, 1], or leaves no step.
+            ValueError: `strength` is outside [0, 1], or leaves no step; the scheduler, another package's, skips none.
         """
+        require_steps(self.scheduler, "scheduler of minidiff, which can begin inside a walk", "skip_steps")
         real = isinstance(strength, numbers.Real) and not isinstance(strength, bool)
         if not real or not 0 <= strength <= 1:  # NaN is not <= anything
             raise ValueError(f"strength is {strength!r}; allowed are numbers from 0 to 1")
@@ -264,20 +271,21 @@ class StableDiffusionBase(DiffusionPipeline):
         return self.postprocess(images, output_type, centred=False), shown
 
 
-def one_for_each(values, B, n, alike=True):
+def for_pictures(argument, values, B, n, generator):
     """Values, (K, ...), for n pictures of each of B prompts: (B n, ...), or (1, ...) if there is one, used for all.
 
     Args:
-        alike: False repeats also the one, since each picture gets a draw of its own from it.
+        argument: what they were passed as.
+        generator: a list of them repeats also the one, since each picture gets a draw of its own from it.
     Raises:
         ValueError: K is neither 1 nor B.
     """
     K = len(values)
     if K not in (1, B):
-        raise ValueError(f"image and mask_image: there are {K} for {B} prompts; allowed is one, or one for each")
-    if K == 1:
-        return values if alike else values.expand(B * n, *values.shape[1:])
-    return values.repeat_interleave(n, dim=0)
+        raise ValueError(f"{argument}: there are {K} for {B} prompts; allowed is one, or one for each")
+    if K > 1:
+        return values.repeat_interleave(n, dim=0)
+    return values.expand(B * n, *values.shape[1:]) if isinstance(generator, list | tuple) else values
 
 
 def result(images, shown, return_dict):

@@ -16,42 +16,14 @@ from minidiff.noise import randn
 from minidiff.pipelines.base import check_latents
 from minidiff.pipelines.guidance import check_guidance_scale, guided
 from minidiff.pipelines.images import pictures
-from minidiff.pipelines.stable_diffusion_base import (
-    ADAPTERS,
-    LEFT_OUT_OF_CALLS,
-    StableDiffusionBase,
-    one_for_each,
-    result,
-)
+from minidiff.pipelines.latents import latent_shape
+from minidiff.pipelines.stable_diffusion_base import LEFT_OUT_OF_CALLS, StableDiffusionBase, for_pictures, result
 from minidiff.schedulers.ddim import check_eta
-from minidiff.signatures import EITHER, leaving_out
+from minidiff.signatures import leaving_out
 
 
 class StableDiffusionImg2ImgPipeline(StableDiffusionBase):
-    """Draws what prompts say in the layout of given pictures.
-
-    Args:
-        noise_to: "first_call", a picture is noised to the level at which the network is first asked; "one_more", by one
-            step more, as CompVis's code does it: see the ledger, "Image to image noise".
-        others: the components of `StableDiffusionBase`.
-    """
-
-    @leaving_out(requires_safety_checker=EITHER, image_encoder=ADAPTERS)
-    def __init__(
-        self,
-        vae,
-        text_encoder,
-        tokenizer,
-        unet,
-        scheduler,
-        safety_checker=None,
-        feature_extractor=None,
-        *,
-        noise_to="first_call",
-    ):
-        super().__init__(vae, text_encoder, tokenizer, unet, scheduler, safety_checker, feature_extractor)
-        check_one_of("noise_to", noise_to, ("first_call", "one_more"))
-        self.noise_to = noise_to
+    """Draws what prompts say in the layout of given pictures. Its components are those of `StableDiffusionBase`."""
 
     @leaving_out(**LEFT_OUT_OF_CALLS)
     @torch.no_grad()
@@ -72,6 +44,7 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionBase):
         output_type="pil",
         return_dict=True,
         latents=None,
+        noise_to="first_call",
         callback_on_step_end=None,
         callback_on_step_end_tensor_inputs=("latents",),
     ):
@@ -94,49 +67,51 @@ class StableDiffusionImg2ImgPipeline(StableDiffusionBase):
             prompt_embeds, negative_prompt_embeds: (B, M, d), prompts encoded before, see `encode_prompt`.
             output_type: "pil", "np" (N, H, W, 3) or "pt" (N, 3, H, W), both in [0, 1]; "latent" for z_0, not decoded.
             latents: the noise itself, (N, C, h, w).
+            noise_to: "first_call", a picture is noised to the level at which the network is first asked; "one_more", by
+                one step more, as CompVis's code does it: see the ledger, "Image to image noise".
             callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces
                 tensors.
             callback_on_step_end_tensor_inputs: names out of "latents", "sample", "model_output",
-                "pred_original_sample", "prompt_embeds" (under guidance the negative prompts' first).
+                "pred_original_sample", "prompt_embeds" (under guidance the negative prompts' first; where the
+                prompts' alone come back, there is no more guidance).
         Returns:
             `StableDiffusionPipelineOutput`, or the tuple `(images, nsfw_content_detected)`.
         Raises:
             ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then.
         """
-        B = self.check_prompts(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        check_guidance_scale(guidance_scale)
+        guides = guidance_scale > 1
+        texts = (prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        B = self.check_prompts(guides, *texts)
         check_whole("num_images_per_prompt", num_images_per_prompt)
         N = B * num_images_per_prompt
         self.check_call(N, generator, output_type, ("pil", "np", "pt", "latent"), channels=3)
         skipped = self.steps_to_skip(strength, num_inference_steps)
-        check_guidance_scale(guidance_scale)
         check_eta(eta)
+        check_one_of("noise_to", noise_to, ("first_call", "one_more"))
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs, also=("prompt_embeds",))
         options = self.step_options(eta=eta, generator=generator)
         x = pictures(image, self.vae_scale_factor, latent_channels=self.latent_channels)
-        x = one_for_each(
-            x.to(self.device, self.dtype), B, num_images_per_prompt, alike=not isinstance(generator, list | tuple)
-        )
+        x = for_pictures("image", x.to(self.device, self.dtype), B, num_images_per_prompt, generator)
         is_latent = x.shape[1] != 3
-        shape = (N, *(x.shape[1:] if is_latent else self.latent_shape(x.shape[2], x.shape[3])))
+        shape = (N, *(x.shape[1:] if is_latent else latent_shape(self.vae, self.unet, *x.shape[2:])))
         if latents is not None:
             check_latents(latents, shape)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
 
-        guides = guidance_scale > 1
-        texts = (prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
         context = self.context(guides, num_images_per_prompt, *texts)  # (2N, M, d) or (N, M, d)
 
         z_0 = (x if is_latent else self.encode_pictures(x, generator)).expand(shape)  # (N, C, h, w)
         # SDEdit Alg. 1  \epsilon \sim \mathcal N(0, I)
         eps = randn(shape, generator, self.device, self.dtype) if latents is None else latents.to(z_0)
         noising = copy.copy(self.scheduler)
-        noising.skip_steps(max(skipped - 1, 0) if self.noise_to == "one_more" else skipped)
+        noising.skip_steps(max(skipped - 1, 0) if noise_to == "one_more" else skipped)
         z_t = noising.add_noise(z_0, eps, noising.timesteps[:1])
         self.scheduler.skip_steps(skipped)
 
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             z_in = self.scheduler.scale_model_input(z_t, t)
-            if guides:
+            if len(context) > N:  # a callback may leave the negative prompts out
                 eps_u, eps_c = self.unet(torch.cat([z_in, z_in]), t, context).sample.chunk(2)
                 eps_theta = guided(eps_u, eps_c, guidance_scale)
             else:

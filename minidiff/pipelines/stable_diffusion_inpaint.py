@@ -19,12 +19,8 @@ from minidiff.noise import randn
 from minidiff.pipelines.base import check_latents
 from minidiff.pipelines.guidance import check_guidance_scale, guided
 from minidiff.pipelines.images import check_sizes_agree, masks, pictures
-from minidiff.pipelines.stable_diffusion_base import (
-    LEFT_OUT_OF_CALLS,
-    StableDiffusionBase,
-    one_for_each,
-    result,
-)
+from minidiff.pipelines.latents import latent_shape
+from minidiff.pipelines.stable_diffusion_base import LEFT_OUT_OF_CALLS, StableDiffusionBase, for_pictures, result
 from minidiff.schedulers.ddim import check_eta
 from minidiff.signatures import Off, leaving_out
 
@@ -88,45 +84,46 @@ class StableDiffusionInpaintPipeline(StableDiffusionBase):
             callback_on_step_end: called as f(pipe, i, t, tensors) after each step; a dict that it returns replaces
                 tensors.
             callback_on_step_end_tensor_inputs: names out of "latents", "sample", "model_output",
-                "pred_original_sample", "prompt_embeds" (under guidance the negative prompts' first).
+                "pred_original_sample", "prompt_embeds" (under guidance the negative prompts' first; where the
+                prompts' alone come back, there is no more guidance).
         Returns:
             `StableDiffusionPipelineOutput`, or the tuple `(images, nsfw_content_detected)`.
         Raises:
             ValueError: an argument is out of range, or has the wrong length or shape; nothing was computed then.
         """
-        B = self.check_prompts(prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        check_guidance_scale(guidance_scale)
+        guides = guidance_scale > 1
+        texts = (prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
+        B = self.check_prompts(guides, *texts)
         check_whole("num_images_per_prompt", num_images_per_prompt)
         n = num_images_per_prompt
         N = B * n
         self.check_call(N, generator, output_type, ("pil", "np", "pt", "latent"), channels=3)
-        C, h, w = self.latent_shape(height, width)
+        C, h, w = latent_shape(self.vae, self.unet, height, width)
         blends = self.blends(C)
         skipped = self.steps_to_skip(strength, num_inference_steps)
-        check_guidance_scale(guidance_scale)
         check_eta(eta)
         if latents is not None:
             check_latents(latents, (N, C, h, w))
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs, also=("prompt_embeds",))
         options = self.step_options(eta=eta, generator=generator)
         size = (h * self.vae_scale_factor, w * self.vae_scale_factor)
-        check_sizes_agree(image, mask_image)
         x, mask = pictures(image, size=size), masks(mask_image, size)  # (K, 3, H, W) in [-1, 1]; (K', 1, H, W), 0 or 1
-        x, mask = (one_for_each(values.to(self.device, self.dtype), B, n) for values in (x, mask))
+        check_sizes_agree(image, mask_image)
+        x = for_pictures("image", x.to(self.device, self.dtype), B, n, generator)
+        mask = for_pictures("mask_image", mask.to(self.device, self.dtype), B, n, generator)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         self.scheduler.skip_steps(skipped)
 
-        guides = guidance_scale > 1
-        texts = (prompt, negative_prompt, prompt_embeds, negative_prompt_embeds)
         context = self.context(guides, n, *texts)  # (2N, M, d) or (N, M, d)
 
         every = lambda values: values.expand(N, *values.shape[1:])  # (N, ...) of one or N
-        drawn_by = lambda values: generator[: len(values)] if isinstance(generator, list | tuple) else generator
         if blends or skipped:
-            z_0 = every(self.encode_pictures(x, drawn_by(x)))  # (N, C, h, w)
+            z_0 = every(self.encode_pictures(x, generator))  # (N, C, h, w)
         # DDPM Alg. 2, line 1  \epsilon \sim \mathcal N(0, I)
         eps = randn((N, C, h, w), generator, self.device, self.dtype) if latents is None else latents.to(x)
         masked = x * (mask < 0.5)
-        z_masked = every(self.encode_pictures(masked, drawn_by(masked)))  # drawn even where nothing comes of it
+        z_masked = every(self.encode_pictures(masked, generator))  # drawn even where nothing comes of it
         m = every(interpolate(mask, size=(h, w)))  # (N, 1, h, w)
 
         start = self.scheduler.timesteps[:1]
@@ -135,7 +132,7 @@ class StableDiffusionInpaintPipeline(StableDiffusionBase):
         for i, t in enumerate(self.progress_bar(self.scheduler.timesteps)):
             z_in = self.scheduler.scale_model_input(z_t, t)
             z_in = z_in if blends else torch.cat([z_in, m, z_masked], dim=1)  # what is noisy is scaled, the rest is not
-            if guides:
+            if len(context) > N:  # a callback may leave the negative prompts out
                 eps_u, eps_c = self.unet(torch.cat([z_in, z_in]), t, context).sample.chunk(2)
                 eps_theta = guided(eps_u, eps_c, guidance_scale)
             else:

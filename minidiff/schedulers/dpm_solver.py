@@ -42,7 +42,8 @@ class DPMSolverMultistepScheduler(SigmaScheduler):
         "flow_shift": 1.0,
         "final_sigmas_type": "zero",
         "lambda_min_clipped": (-float("inf"), "-inf"),
-        "variance_type": None,
+        # Of a DDPM; this solver acts only on a variance that the network predicts.
+        "variance_type": (None, "fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"),
         "use_dynamic_shifting": False,
         "time_shift_type": "exponential",
     }

@@ -193,7 +193,7 @@ class PNDMScheduler(DiscreteScheduler):
         if not self.slopes:
             self.x_t = sample
             self.eps = [eps_t, *self.eps]
-        self.slopes.append(eps_t)
+        self.slopes = [*self.slopes, eps_t]  # a new list, since a copy of the scheduler shares the old one
         if len(self.slopes) < 4:
             return eps_t
         (eps_1, eps_2, eps_3, eps_4), self.slopes = self.slopes, []

@@ -34,10 +34,15 @@ class SigmaScheduler(DiscreteScheduler):
 
     def make_tables(self):
         super().make_tables()
+        self.walk_along(np.arange(len(self))[::-1], self.sigma_of_timestep.flip(0).double().numpy())
+
+    @property
+    def sigma_of_timestep(self):
+        r"""(T,), on the CPU: the noise levels of `alpha_bar`, rising; `set_timesteps` chooses among them."""
+        alpha_bar = self.alpha_bar.cpu()
         # DDIM §4.3  \sigma = \sqrt{\frac{1 - \bar\alpha}{\bar\alpha}}
-        sigma = ((1 - self.alpha_bar) / self.alpha_bar) ** 0.5
-        self.sigma_of_timestep = sigma  # (T,), rising
-        self.walk_along(np.arange(len(self))[::-1], sigma.flip(0).double().numpy())
+        sigma = ((1 - alpha_bar) / alpha_bar) ** 0.5
+        return sigma
 
     @property
     def sigmas(self):
@@ -96,8 +101,9 @@ class SigmaScheduler(DiscreteScheduler):
                 f"{self.config.get('use_karras_sigmas')!r}; allowed is one way to choose them"
             )
         t = torch.as_tensor(timesteps, dtype=torch.float64).numpy()
-        whole = not self.whole_timesteps or (t == t.astype(np.int64)).all()
-        if t.ndim != 1 or not len(t) or not whole or (np.diff(t) >= 0).any() or t[0] > len(self) - 1 or t[-1] < 0:
+        whole = not self.whole_timesteps or not (t % 1).any()
+        falling = t.ndim == 1 and len(t) and (np.diff(t) < 0).all()  # NaN is not < anything
+        if not whole or not falling or not 0 <= t[-1] <= t[0] <= len(self) - 1:
             kind = "whole numbers" if self.whole_timesteps else "numbers"
             raise ValueError(
                 f"timesteps is {timesteps!r:.100}; allowed are falling {kind} from {len(self) - 1}, the last, to 0"
@@ -118,7 +124,7 @@ class SigmaScheduler(DiscreteScheduler):
         """Make `timesteps` and `sigma` of arrays (N,), one entry for each step; begin anew."""
         dtype = torch.int64 if self.whole_timesteps else torch.float32
         self.timesteps = torch.from_numpy(np.array(t)).to(device, dtype)
-        self.sigma = torch.tensor([*sigma, 0.0], dtype=self.sigma_of_timestep.dtype)
+        self.sigma = torch.tensor([*sigma, 0.0], dtype=self.alpha_bar.dtype)
         self.place = self.skipped = 0  # the call whose turn it is; how many are left out at the beginning
         self.history = []  # what a later step needs of earlier calls, the newest first
 

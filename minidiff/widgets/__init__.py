@@ -14,6 +14,8 @@ _PUBLIC = {
     "noising": "minidiff.widgets.players",
     "scrub": "minidiff.widgets.players",
     "steps_and_quality": "minidiff.widgets.players",
+    "slides": "minidiff.widgets.players",
+    "grid": "minidiff.widgets.players",
     "schedule_plot": "minidiff.widgets.plots",
     "diagram": "minidiff.widgets.diagrams",
     "sheet": "minidiff.zoo.gallery",

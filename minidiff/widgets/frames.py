@@ -7,6 +7,7 @@ import math
 import torch
 from PIL import Image
 
+FINE = 1.5  # pixels of a figure for one on the page, so that its letters are sharp
 CURVES = ("#3572b0", "#c1571b", "#3f8f4f", "#8a56a8")
 
 
@@ -18,6 +19,24 @@ def picture(image, height):
     width = round(height * image.width / image.height)
     style = f"width:{width}px;height:{height}px;image-rendering:pixelated;display:block"
     return f'<img src="data:image/webp;base64,{data}" style="{style}">'
+
+
+def shown(content, height=None):
+    """A PIL image, sharp and `height` CSS pixels high, or a matplotlib figure, as large as it was made, as an <img>.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(content, Image.Image):
+        return picture(content, height or content.height)
+    if not hasattr(content, "savefig"):
+        raise TypeError(f"a frame is a {type(content).__name__}; allowed are PIL images and matplotlib figures")
+    file, dense = io.BytesIO(), io.BytesIO()
+    content.savefig(file, format="png", dpi=FINE * content.dpi)
+    with Image.open(file) as image:
+        image.convert("RGB").save(dense, "WEBP", quality=70, method=6)
+        style = f"width:{round(image.width / FINE)}px;height:{round(image.height / FINE)}px;display:block"
+    return f'<img src="data:image/webp;base64,{base64.b64encode(dense.getvalue()).decode()}" style="{style}">'
 
 
 def side_by_side(*tensors):

@@ -129,7 +129,7 @@ PIPELINES = {
                 "a green boat on a sunny day",
             ),
             "guidance_scale": 4.0,
-            "num_inference_steps": 20,
+            "num_inference_steps": 50,
         },
     ),
     "stable_diffusion_img2img": Entry(
@@ -138,7 +138,7 @@ PIPELINES = {
         "a sketch to a picture, in its layout",
         None,
         "storybook-sd",
-        {"strength": 0.8, "guidance_scale": 4.0, "num_inference_steps": 25},
+        {"strength": 0.8, "guidance_scale": 4.0, "num_inference_steps": 50},
     ),
     "stable_diffusion_inpaint": Entry(
         "StableDiffusionInpaintPipeline",
@@ -149,7 +149,7 @@ PIPELINES = {
         {
             "prompt": ("a yellow cat on a sunny day", "a red house on a sunny day", "a purple mushroom on a sunny day"),
             "guidance_scale": 4.0,
-            "num_inference_steps": 20,
+            "num_inference_steps": 50,
         },
     ),
     "dance_diffusion": Entry(

@@ -1,8 +1,8 @@
 """The form of a lesson, so that a learner finishes it and a teacher can plan with it.
 
 A lesson begins with its title, then says what one needs before, what may be skipped and, in a table, the minutes of
-each section. Text comes in small portions. There is a diagram, drawn by a function of that name. Code that only draws is
-folded: its cell has `jupyter={"source_hidden": true}`. Exercises have two hints and a solution, folded below them.
+each section. Text comes in small portions. There is a diagram, drawn by a function of that name. Code that only draws
+is folded: its cell has `jupyter={"source_hidden": true}`. Exercises have two hints and a solution, folded below them.
 """
 
 import re

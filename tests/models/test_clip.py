@@ -192,6 +192,23 @@ def test_configs_of_published_files():
 # -- bad input
 
 
+@torch.no_grad()
+def test_arguments_of_transformers():
+    for name, harmless in (("CLIPTextModel", {"position_ids": None}), ("CLIPVisionModel", {})):
+        ours, theirs = pair(name)
+        call = {"output_hidden_states": False, "output_attentions": None} | harmless
+        assert_close(ours(inputs(name), **call)[0], theirs(inputs(name), **call)[0])
+        with pytest.raises(ValueError, match=f"{name}.forward: output_hidden_states is True"):
+            ours(inputs(name), output_hidden_states=True)
+        with pytest.raises(TypeError, match=f"{name}.forward has no argument 'return_dic'; did you mean 'return_dict'"):
+            ours(inputs(name), return_dic=False)
+    ours, theirs = pair("CLIPTextModel")
+    ids = inputs("CLIPTextModel")
+    assert_close(ours(ids, attention_mask=None)[0], theirs(ids, attention_mask=None)[0])
+    with pytest.raises(ValueError, match="(?s)attention_mask is .*, while no token looks at the padding behind it"):
+        ours(ids, attention_mask=torch.ones_like(ids))
+
+
 @pytest.mark.parametrize(
     "name, config, message",
     [

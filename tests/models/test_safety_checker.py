@@ -113,6 +113,21 @@ def test_pictures_and_warning():
     with pytest.warns(UserWarning):
         images, _ = ours(x, [np.ones((4, 4, 3)), np.ones((4, 4, 3))])
     assert isinstance(images, list) and not np.any(images)
+    with pytest.warns(UserWarning):
+        images, _ = ours(x, np.ones((2, 4, 4, 3)))
+    assert isinstance(images, np.ndarray) and images.shape == (2, 4, 4, 3) and not images.any()
+
+
+@pytest.mark.parametrize("dtype", (torch.float16, torch.bfloat16))
+def test_half_precision(dtype):
+    """Cosines that lie a thousandth above their threshold, or below it, do so in every precision."""
+    ours, _ = pair()
+    e, f = randn(50, D).to(dtype), randn(17, D, seed=1).to(dtype)
+    cosine = torch.cosine_similarity(e[:, None].double(), f[None].double(), dim=2)
+    for thousandths, wanted in ((-1, True), (1, False)):
+        for k in range(50):
+            threshold = cosine[k].float() + thousandths / 1000
+            assert (ours.above(e[k : k + 1], f, threshold) == wanted).all()
 
 
 def test_weights_are_the_published_ones(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from minidiff.pipelines.images import pictures
+from minidiff.pipelines.images import check_sizes_agree, masks, pictures
 from minidiff.zoo import world
 
 DRAWING = world.draw(seed=3, size=32).image
@@ -74,6 +74,31 @@ def test_pictures_are_turned_as_the_camera_says(tmp_path):
     DRAWING.save(tmp_path / "turned.png", exif=exif)
     with Image.open(tmp_path / "turned.png") as image:
         assert torch.equal(pictures(image, 16), pictures(DRAWING.rotate(-90), 16))
+
+
+def test_masks_are_turned_as_their_pictures(tmp_path):
+    left = Image.new("L", (48, 32))
+    left.paste(255, (0, 0, 24, 32))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    left.save(tmp_path / "turned.png", exif=exif)
+    upright = left.rotate(-90, expand=True)
+    with Image.open(tmp_path / "turned.png") as turned:
+        assert torch.equal(masks(turned, (48, 32)), masks(upright, (48, 32)))
+        check_sizes_agree(turned, upright)
+        check_sizes_agree(turned.convert("RGB"), turned)
+        with pytest.raises(ValueError, match="mask_image is 48 x 32 and image 32 x 48; allowed are masks as large"):
+            check_sizes_agree(turned, left)
+
+
+@pytest.mark.parametrize("kind", (torch.zeros, np.zeros))
+def test_lists_of_several_sizes(kind):
+    with pytest.raises(ValueError, match="image holds pictures of 3 x 8 x 8, 3 x 16 x 16; allowed is one size for all"):
+        pictures([kind((3, 8, 8)), kind((3, 16, 16))])
+    with pytest.raises(ValueError, match="mask_image holds pictures of 8 x 8, 16 x 8; allowed is one size for all"):
+        masks([kind((8, 8)), kind((16, 8))], (8, 8))
+    with pytest.raises(ValueError, match="mask_image holds pictures of 8 x 8, 8 x 16; allowed is one size for all"):
+        masks([Image.new("L", (8, 8)), Image.new("L", (8, 16))], (8, 8))
 
 
 def test_numbers_of_no_known_range():

@@ -1,5 +1,6 @@
 """What the three pipelines of Stable Diffusion have in common: prompts, safety, files, callbacks, refusals."""
 
+import copy
 import json
 import warnings
 
@@ -17,6 +18,7 @@ from stable_pipelines import (
     check_pictures,
     components,
     counted,
+    first_sample,
     hole,
     published,
     sketch,
@@ -103,6 +105,44 @@ def test_a_text_encoder_of_transformers(name, tmp_path):
     assert type(again.text_encoder) is minidiff.CLIPTextModel
     again.set_progress_bar_config(disable=True)
     np.testing.assert_allclose(draw(again), wanted, atol=1e-4)
+
+
+@each
+def test_words_that_are_encoded_already_need_no_text_encoder(name):
+    pipe = make(name)
+    prompt_embeds, negative = pipe.encode_prompt("a cat in snow")
+    wanted, alone = draw(pipe), draw(pipe, guidance_scale=1)
+    pipe = type(pipe)(**pipe.components | {"text_encoder": None, "tokenizer": None})
+    pipe.set_progress_bar_config(disable=True)
+    encoded = {"prompt": None, "prompt_embeds": prompt_embeds}
+    np.testing.assert_allclose(draw(pipe, **encoded, negative_prompt_embeds=negative), wanted, atol=1e-6)
+    np.testing.assert_allclose(draw(pipe, **encoded, guidance_scale=1), alone, atol=1e-6)
+    for call, message in (
+        ({}, "text_encoder is None, and there is a text to encode; allowed then are prompt_embeds"),
+        (encoded, "text_encoder is None, and there is a text to encode; allowed then are negative_prompt_embeds"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            draw(pipe, **call)
+
+
+def test_the_length_of_prompts():
+    """It is the shorter of what tokenizer and text encoder take, or that of the prompts that are given encoded."""
+    pipe = make(NAMES[0])
+    prompt_embeds, _ = pipe.encode_prompt("a cat")
+    short = {"prompt": None, "prompt_embeds": prompt_embeds[:, :10]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw(pipe, **short, negative_prompt="cat " * 8)
+    with pytest.warns(
+        UserWarning, match="longer than the 10 tokens that prompt_embeds has; these words are lost: 'snow'"
+    ):
+        draw(pipe, **short, negative_prompt="cat " * 8 + "snow")
+
+    pipe.tokenizer = copy.deepcopy(pipe.tokenizer)
+    pipe.tokenizer.model_max_length = 20
+    embeds = pipe.encode_prompt("a cat in snow")
+    assert pipe.prompt_length == 20 and embeds[0].shape == embeds[1].shape == (1, 20, 12)
+    np.testing.assert_allclose(draw(pipe, negative_prompt_embeds=embeds[1]), draw(pipe), atol=1e-6)
 
 
 # -- safety
@@ -195,6 +235,31 @@ def test_watching(name):
     assert not np.array_equal(draw(pipe, callback_on_step_end=swap, **options), draw(pipe))
 
 
+def dynamic_guidance(pipe, step_index, timestep, callback_kwargs):
+    """From diffusers' documentation, "Dynamic classifier-free guidance"."""
+    if step_index == int(pipe.num_timesteps * 0.4):
+        prompt_embeds = callback_kwargs["prompt_embeds"]
+        prompt_embeds = prompt_embeds.chunk(2)[-1]
+        pipe._guidance_scale = 0.0
+        callback_kwargs["prompt_embeds"] = prompt_embeds
+    return callback_kwargs
+
+
+@each
+def test_guidance_that_ends_on_the_way(name):
+    ours, theirs = both_pipelines(name, "DDIMScheduler")
+    watched = {"callback_on_step_end": dynamic_guidance, "callback_on_step_end_tensor_inputs": ["prompt_embeds"]}
+    call, batches = call_of(name) | {"num_inference_steps": 5, "strength": 1.0}, []
+    ours.unet.register_forward_pre_hook(lambda module, arguments: batches.append(len(arguments[0])))
+    if name == NAMES[0]:
+        call.pop("strength")
+    if name == NAMES[2]:  # where theirs ends with an error
+        draw(ours, **call, **watched)
+    else:
+        check_pictures((ours, theirs), **call, **watched)
+    assert batches == [2, 2, 2, 1, 1]
+
+
 @each
 def test_a_callback_that_raises(name):
     pipe = make(name)
@@ -213,8 +278,6 @@ def test_a_picture_depends_on_its_own_generator_alone(name):
     pipe = make(name)
     call = call_of(name) | {"num_inference_steps": 3, "output_type": "np", "num_images_per_prompt": 2, "eta": 0.5}
     both = pipe(**call, generator=[seeded(1), seeded(2)]).images
-    if name == "StableDiffusionInpaintPipeline":  # whose picture is encoded once, by the first
-        return
     alone = pipe(**call | {"num_images_per_prompt": 1}, generator=seeded(2)).images
     np.testing.assert_allclose(both[1], alone[0], atol=1e-4)
 
@@ -291,14 +354,26 @@ def test_the_published_layout(tmp_path, capfd):
         np.testing.assert_allclose(draw(bare), wanted, atol=1e-4)
 
 
-@pytest.mark.parametrize("version, size", (("0.6.0.dev0", 64), ("0.8.1", 64), ("0.9.0", 4), ("0.42.1", 4)))
-def test_the_size_in_files_of_the_first_releases(version, size, tmp_path):
-    published(tmp_path / "old", 9)
+@pytest.mark.parametrize(
+    "version, written, size",
+    (
+        ("0.6.0.dev0", 4, 64),
+        ("0.8.1", 4, 64),
+        ("0.8.1", None, None),
+        ("0.8.1", [4, 5], (4, 5)),
+        ("0.9.0", 4, 4),
+        ("0.42.1", 4, 4),
+    ),
+)
+def test_the_size_in_files_of_the_first_releases(version, written, size, tmp_path):
+    published(tmp_path / "old")
     config = json.loads((tmp_path / "old" / "unet" / "config.json").read_text())
-    (tmp_path / "old" / "unet" / "config.json").write_text(json.dumps(config | {"_diffusers_version": version}))
-    theirs = diffusers.StableDiffusionInpaintPipeline.from_pretrained(tmp_path / "old")
+    config |= {"_diffusers_version": version, "sample_size": written}
+    (tmp_path / "old" / "unet" / "config.json").write_text(json.dumps(config))
+    theirs = diffusers.StableDiffusionPipeline.from_pretrained(tmp_path / "old")
     pipe = DiffusionPipeline.from_pretrained(tmp_path / "old")
-    assert pipe.unet.config.sample_size == theirs.unet.config.sample_size == size
+    assert pipe.unet.config.sample_size == size
+    assert theirs.unet.config.sample_size == (written if isinstance(written, list) else size)
     pipe.save_pretrained(tmp_path / "new")
     assert DiffusionPipeline.from_pretrained(tmp_path / "new").unet.config.sample_size == size
 
@@ -318,6 +393,23 @@ def test_schedulers_are_used_as_they_are():
     assert first == [(900, True), (901, False)]
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_every_prompt_keeps_its_image(name):
+    images = torch.cat([torch.ones(1, 3, 32, 32), torch.zeros(1, 3, 32, 32)])
+    call = {"prompt": ["a cat", "snow"], "image": images, "num_images_per_prompt": 2, "strength": 0.1}
+    call |= {"mask_image": torch.zeros(2, 1, 32, 32)} if name == NAMES[2] else {}
+    found = []
+    for pipe in both_pipelines(name, "DDIMScheduler", torch.float32):
+        with torch.no_grad():
+            z_0 = pipe.vae.encode(images * 2 - 1).latent_dist.mean * pipe.vae.config.scaling_factor
+            pipe.vae.quant_conv.bias[4:] = -30  # nothing is drawn
+            pipe.vae.quant_conv.weight[4:] = 0
+        _, z_t = first_sample(pipe, **call)
+        found.append(torch.cdist(z_t.flatten(1), z_0.flatten(1)).argmin(1).tolist())  # whose image is the nearer
+    assert found == [[0, 0, 1, 1], [0, 1, 0, 1]]
+
+
 # -- refusals
 
 
@@ -326,7 +418,14 @@ COMMON = (
     ({"prompt_embeds": randn(1, 30, 12)}, "prompt is 'a cat in snow' and prompt_embeds a tensor; allowed is one of"),
     ({"prompt": 3}, "prompt is 3; allowed is a text, or a list"),
     ({"prompt": []}, r"prompt is \[\]; allowed is a text"),
-    ({"prompt": None, "prompt_embeds": randn(1, 30, 11)}, r"prompt_embeds is of shape \(1, 30, 11\); allowed .* 12\)"),
+    ({"prompt": None, "prompt_embeds": randn(1, 30, 11)}, r"^prompt_embeds is .* \(1, 30, 11\); allowed .* 12\)"),
+    ({"prompt": None, "prompt_embeds": np.zeros((1, 30, 12))}, "(?s)^prompt_embeds is array.*; allowed is a .* tensor"),
+    ({"prompt": None, "prompt_embeds": torch.zeros(1, 30, 12).long()}, "^prompt_embeds is torch.int64 of shape"),
+    ({"negative_prompt_embeds": torch.zeros(1, 30, 12).bool()}, "^negative_prompt_embeds is torch.bool of shape"),
+    (
+        {"prompt": None, "prompt_embeds": randn(1, 31, 12)},
+        "prompt_embeds has 31 tokens, and the text encoder makes 30 of a negative prompt; allowed .* negative_prompt_e",
+    ),
     ({"negative_prompt": ["a", "b"]}, r"negative_prompt is \['a', 'b'\]; allowed is a text, or one for each .* 1$"),
     ({"negative_prompt": 3}, "negative_prompt is 3; allowed is a text"),
     (
@@ -368,7 +467,11 @@ PICTURES = (
     ({"image": torch.full((1, 3, 32, 32), 200.0)}, "image has numbers from 200 to 200; allowed are 0 to 1"),
     ({"image": torch.full((1, 3, 32, 32), float("nan"))}, "image has numbers from nan to nan; allowed are 0 to 1"),
     ({"image": [sketch(), sketch(16, 32)]}, "image holds pictures of 32 x 32, 16 x 32; allowed is one size"),
-    ({"image": [sketch()] * 3}, "there are 3 for 1 prompts; allowed is one, or one for each"),
+    ({"image": [sketch()] * 3}, "^image: there are 3 for 1 prompts; allowed is one, or one for each"),
+    (
+        {"image": [torch.zeros(3, 32, 32), torch.zeros(3, 16, 32)]},
+        "image holds pictures of 3 x 32 x 32, 3 x 16 x 32; allowed is one size",
+    ),
 )
 MASKS = (
     ({"mask_image": None}, "mask_image is None; allowed are PIL images"),
@@ -377,7 +480,12 @@ MASKS = (
     ({"mask_image": hole().convert("RGBA")}, "mask_image has the mode 'RGBA'; allowed are 'L', '1', 'RGB'"),
     ({"mask_image": Image.new("I;16", (32, 32))}, "mask_image has the mode 'I;16'; allowed are"),
     ({"mask_image": torch.full((32, 32), 255.0)}, "mask_image has numbers from 255 to 255; allowed are 0 to 1"),
-    ({"mask_image": [hole()] * 3}, "there are 3 for 1 prompts"),
+    ({"mask_image": [hole()] * 3}, "^mask_image: there are 3 for 1 prompts"),
+    ({"mask_image": [hole(), hole(16, 8)]}, "mask_image holds pictures of 32 x 32, 16 x 8; allowed is one size"),
+    (
+        {"mask_image": [np.zeros((32, 32)), np.zeros((8, 16))]},
+        "mask_image holds pictures of 32 x 32, 8 x 16; allowed is one size",
+    ),
     ({"height": 30, "width": 32}, "height is 30; allowed are multiples of 8"),
     ({"masked_image_latents": randn(1, 4, 4, 4)}, "(?s)masked_image_latents is .*, while the autoencoder encodes"),
     ({"padding_mask_crop": 5}, "padding_mask_crop is 5, while cutting a picture"),
@@ -418,6 +526,18 @@ def test_misspelt_and_absent(made, name):
     pipe(**call_of(name), num_inference_steps=2, cross_attention_kwargs=None, clip_skip=None, timesteps=None)
     with pytest.raises(ValueError, match=f"unet is None, and {name} draws nothing without"):
         getattr(minidiff, name)(**pipe.components | {"unet": None})(**call_of(name))
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_schedulers_of_other_packages(made, name):
+    """From noise alone they walk along; where a walk begins inside, each package has its own way to say so."""
+    theirs = diffusers.UniPCMultistepScheduler.from_config(PUBLISHED)
+    pipe = getattr(minidiff, name)(**made[name].components | {"scheduler": theirs})
+    with pytest.raises(ValueError, match="scheduler is a UniPCMultistepScheduler; allowed is a scheduler of minidiff"):
+        pipe(**call_of(name))
+    pipe = StableDiffusionPipeline(**pipe.components)
+    pipe.set_progress_bar_config(disable=True)
+    draw(pipe)
 
 
 def test_a_unet_of_other_channels():

@@ -1,9 +1,12 @@
 """StableDiffusionInpaintPipeline: its pictures are those of diffusers, with nine channels and with four."""
 
+import numpy as np
 import pytest
 import torch
-from against import seeded
-from stable_pipelines import SCHEDULERS, both_pipelines, call_of, check_pictures, hole, sketch
+from against import randn, seeded
+from stable_pipelines import SCHEDULERS, both_pipelines, call_of, check_pictures, first_sample, hole, sketch
+
+from minidiff.pipelines.images import pictures
 
 NAME = "StableDiffusionInpaintPipeline"
 
@@ -38,7 +41,8 @@ def test_pictures(pipes, call):
 
 @pytest.mark.parametrize("kind", ("none", "list"))
 def test_generators(pipes, kind):
-    call = {"image": sketch(), "mask_image": hole(), "num_inference_steps": 4, "eta": 0.5, "strength": 0.8}
+    """Each prompt has an image of its own: see the ledger, "Inpainting generators"."""
+    call = {"image": [sketch()] * 2, "mask_image": [hole()] * 2, "num_inference_steps": 4, "eta": 0.5, "strength": 0.8}
     check_pictures(pipes, kind, prompt=["a cat", "snow"], **call)
 
 
@@ -49,3 +53,31 @@ def test_schedulers(scheduler, channels):
     within = 1e-5 if scheduler in ("PNDMScheduler", "DDIMScheduler", "DDPMScheduler") else 1e-4
     for strength in (0.6, 1.0):
         check_pictures(pipes, within=within, **call_of(NAME) | {"num_inference_steps": 6, "strength": strength})
+
+
+# -- the ledger
+
+
+def test_every_picture_has_its_own_generator(pipes):
+    call = call_of(NAME) | {"num_inference_steps": 3, "output_type": "np", "num_images_per_prompt": 2}
+    changed = []
+    for pipe in pipes:
+        one, other = (pipe(**call, generator=[seeded(seed), seeded(2)]).images for seed in (1, 7))
+        changed.append([np.abs(a - b).max() > 1e-6 for a, b in zip(one, other)])
+    assert changed == [[True, False], [True, True]]
+
+
+def test_latents_are_the_noise():
+    noise = randn(1, 4, 4, 4)
+    found = []
+    for pipe in both_pipelines(NAME, "DDIMScheduler", torch.float32):
+        t, z_t = first_sample(pipe, latents=noise, strength=0.5)
+        assert t == 401
+        found.append(z_t)
+    pipe, _ = both_pipelines(NAME, "DDIMScheduler", torch.float32)
+    with torch.no_grad():
+        z_0 = pipe.encode_pictures(pictures(sketch()), seeded())
+    alpha_bar = pipe.scheduler.alpha_bar[401]
+    assert alpha_bar.sqrt().item() == pytest.approx(0.650, abs=5e-4)
+    torch.testing.assert_close(found[0], alpha_bar.sqrt() * z_0 + (1 - alpha_bar).sqrt() * noise)
+    torch.testing.assert_close(found[1], noise)

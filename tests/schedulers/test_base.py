@@ -1,9 +1,12 @@
 """What the samplers of discrete time share: tables, timesteps, the forward process."""
 
+import copy
+import inspect
+
 import numpy as np
 import pytest
 import torch
-from against import assert_close, both, gaussian_network, randn, std
+from against import assert_close, both, gaussian_network, randn, seeded, std
 
 import minidiff
 from minidiff import DDIMScheduler, DDPMScheduler, PNDMScheduler
@@ -430,6 +433,28 @@ def test_names_that_scripts_read(name):
     assert set(public) >= {"DDPMScheduler", "DDIMScheduler", "PNDMScheduler"} and "ScoreSdeVeScheduler" not in public
     for cls in ours.compatibles:
         assert type(cls.from_config(ours.config)) is cls
+
+
+@pytest.mark.parametrize(
+    "name, config",
+    [(name, {}) for name in minidiff.__all__ if name.endswith("Scheduler") and hasattr(getattr(minidiff, name), "step")]
+    + [("PNDMScheduler", {"skip_prk_steps": True})],
+)
+def test_a_copy_that_steps_leaves_the_original_alone(name, config):
+    """As every call of a pipeline walks along on a copy."""
+    if name == "KarrasVeScheduler":  # whose step is told all that it needs
+        return
+    ends = []
+    for looks_ahead in (False, True):
+        scheduler = getattr(minidiff, name)(**config)
+        scheduler.set_timesteps(6)
+        x, drawn = randn(), {"generator"} & set(inspect.signature(scheduler.step).parameters)
+        for k, t in enumerate(scheduler.timesteps):
+            if looks_ahead:
+                copy.copy(scheduler).step(randn(seed=9), t, x)
+            x = scheduler.step(randn(seed=k), t, x, **dict.fromkeys(drawn, seeded(k))).prev_sample
+        ends.append(x)
+    assert torch.equal(*ends)
 
 
 def test_an_assigned_table_is_used():

@@ -94,7 +94,20 @@ def test_timesteps_of_ones_own(name):
     assert torch.equal(ours.timesteps.double(), theirs.timesteps.double())
     torch.testing.assert_close(ours.sigma, theirs.sigmas, rtol=2e-6, atol=0)
     whole = [[7.5, 2]] if ours.whole_timesteps else []
-    for bad in ([3, 5], [5, 5], [1000], [3, -1], [], [[3, 2]], *whole):
+    nan = float("nan")
+    for bad in (
+        [3, 5],
+        [5, 5],
+        [1000],
+        [3, -1],
+        [],
+        [[3, 2]],
+        [nan],
+        [900.0, nan, 3.0],
+        [nan, 3.0],
+        [3.0, nan],
+        *whole,
+    ):
         with pytest.raises(ValueError, match="timesteps is .*; allowed are falling .*numbers from 999, the last, to 0"):
             ours.set_timesteps(timesteps=bad)
     with pytest.raises(ValueError, match="timesteps are given, num_inference_steps is 3 .*; allowed is one way"):
@@ -145,6 +158,26 @@ def test_other_solvers_are_refused():
             DPMSolverMultistepScheduler(**config)
     with pytest.raises(ValueError, match="final_sigmas_type is 'sigma_min'"):
         EulerDiscreteScheduler(final_sigmas_type="sigma_min")
+
+
+@each
+def test_the_tables_are_those_of_alpha_bar(name):
+    ours, theirs = both(name)
+    steeper = ours.alpha_bar**2
+    _, squared = both(name, trained_betas=(1 - steeper / torch.cat([torch.ones(1), steeper[:-1]])).tolist())
+    ours.alphas_cumprod = steeper
+    for scheduler in (ours, theirs, squared):
+        scheduler.set_timesteps(5)
+    torch.testing.assert_close(ours.sigma, squared.sigmas, rtol=1e-4, atol=0)
+    assert not torch.allclose(ours.sigma, theirs.sigmas, rtol=0.1)
+
+
+def test_dpm_solver_from_the_config_of_a_ddpm():
+    for variance_type in ("fixed_small", "fixed_large"):
+        config = DDPMScheduler(variance_type=variance_type, beta_end=0.01).config
+        assert DPMSolverMultistepScheduler.from_config(config).config.beta_end == 0.01
+    with pytest.raises(ValueError, match="variance_type is 'learned_range', a feature of diffusers"):
+        DPMSolverMultistepScheduler(variance_type="learned_range")
 
 
 # -- steps

@@ -10,9 +10,19 @@ import ipywidgets
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from PIL import Image
 
-from minidiff import DDIMPipeline, DDIMScheduler, DDPMScheduler, UNet2DModel, widgets, zoo
+from minidiff import (
+    DDIMPipeline,
+    DDIMScheduler,
+    DDPMScheduler,
+    PNDMPipeline,
+    PNDMScheduler,
+    UNet2DModel,
+    widgets,
+    zoo,
+)
 from minidiff.widgets.frames import chart, picture, round_numbers, side_by_side
 from minidiff.widgets.players import places
 
@@ -93,6 +103,80 @@ def test_a_walk_shorter_than_the_other_stands_still_between_its_steps(pipe):
     assert shown == ["step 1"] * 3 + ["step 2"] * 3 + ["step 3"] * 3 + ["after all"] * 3
 
 
+def test_by_t_all_walks_are_seen_at_the_timestep_of_the_first(pipe):
+    plms = PNDMPipeline(pipe.unet, PNDMScheduler(skip_prk_steps=True))  # makes its first step twice
+    plms.set_progress_bar_config(disable=True)
+    walks = [widgets.record(one, num_inference_steps=5) for one in (pipe, plms)]
+    assert walks[1].timesteps == [800, 600, 600, 400, 200, 0]
+    seen = [re.findall(r"call (\d) of \d<br>t = (\d+)", frame) for frame in frames(widgets.scrub(*walks, by="t"))]
+    assert seen == [
+        [("1", "800"), ("1", "800")],
+        [("2", "600"), ("3", "600")],
+        [("3", "400"), ("4", "400")],
+        [("4", "200"), ("5", "200")],
+        [("5", "0"), ("6", "0")],
+        [],
+    ]
+    assert "after all 6 calls<br>x_0" in frames(widgets.scrub(*walks, by="t"))[-1]
+
+
+def test_by_t_a_walk_with_other_timesteps_shows_where_it_was_last(pipe):
+    walks = [widgets.record(pipe, num_inference_steps=steps) for steps in (4, 5)]  # 750, 500 ...; 800, 600, 400 ...
+    seen = [re.findall(r"t = (\d+)", frame) for frame in frames(widgets.scrub(*walks, by="t"))]
+    assert seen == [["750", "800"], ["500", "600"], ["250", "400"], ["0", "0"], []]
+
+
+COLOURS = ("red", "green", "blue", "white", "black", "yellow")
+
+
+def coloured(number):
+    return [Image.new("RGB", (8, 8), colour) for colour in COLOURS[:number]]
+
+
+def shown_colours(frame):
+    return [tuple(round(level / 255) for level in image.getpixel((4, 4))) for image in pictures(frame)]
+
+
+def test_slides_stand_side_by_side_under_their_names():
+    red, green, blue = coloured(3)
+    widget = widgets.slides({"left": [red, blue], "right": [green, red]}, "u", [0.0, 0.5], size=40)
+    made = frames(widget)
+    assert [shown_colours(frame) for frame in made] == [[(1, 0, 0), (0, 1, 0)], [(0, 0, 1), (1, 0, 0)]]
+    assert "<b>left</b>" in made[0] and "<b>right</b>" in made[0] and "height:40px" in made[0]
+    _, slider, readout = widget.children[0].children
+    assert slider.description == "u" and [label.value for label in readout.children] == ["0.0", "0.5"]
+
+
+def test_slides_show_figures_as_large_as_they_were_made():
+    made = []
+    for height in (1.0, 2.0):
+        figure = Figure(figsize=(3, height), dpi=100)
+        figure.subplots().plot([0, 1], [0, 1])
+        made.append(figure)
+    low, high = frames(widgets.slides(made, "N", [5, 10]))
+    assert "width:300px;height:100px" in low and "width:300px;height:200px" in high
+    (fine,) = pictures(low)
+    assert fine.size == (450, 150)
+
+
+def test_a_grid_has_a_picture_for_each_pair_and_a_slider_for_each_value():
+    pairs = [(eta, steps) for eta in (0.0, 1.0) for steps in (5, 10, 20)]
+    widget = widgets.grid(dict(zip(pairs, coloured(6), strict=True)), ("eta", "steps"), size=16)
+    first, second, outer = widget.children
+    assert [box.children[0].description for box in (first, second)] == ["eta", "steps"]
+    assert [[label.value for label in box.children[1].children] for box in (first, second)] == [
+        ["0.0", "1.0"],
+        ["5", "10", "20"],
+    ]
+    shown = [[shown_colours(html.value)[0] for html in inner.children] for inner in outer.children]
+    assert shown == [[(1, 0, 0), (0, 1, 0), (0, 0, 1)], [(1, 1, 1), (0, 0, 0), (1, 1, 0)]]
+    linked = links()
+    etas, steps = first.children[0].model_id, second.children[0].model_id
+    assert (etas, outer.model_id) in linked
+    assert all((steps, inner.model_id) in linked and (etas, inner.model_id) not in linked for inner in outer.children)
+    assert all((box.children[0].model_id, box.children[1].model_id) in linked for box in (first, second))
+
+
 def test_noising_goes_from_the_drawing_to_noise():
     drawing = zoo.world.draw(seed=3, size=32)
     made = frames(widgets.noising(drawing, DDPMScheduler(), frames=5))
@@ -154,20 +238,24 @@ def test_every_quantity_has_an_axis_of_its_own():
     assert {"signal-to-noise ratio, dB", "t", "-40", "0", "20"} <= set(words(right))
 
 
-def test_the_slider_is_linked_in_the_browser(pipe):
-    widget = widgets.scrub(widgets.record(pipe, num_inference_steps=4))
-    play, slider, shown = widget.children[0].children
-    stack = widget.children[1]
-    links = {
+def links():
+    """{(id of a control, id of what it moves in the browser)}."""
+    return {
         (link.source[0].model_id, link.target[0].model_id)
         for link in ipywidgets.widgets.widget._instances.values()
         if isinstance(link, ipywidgets.widgets.widget_link.Link)
     }
+
+
+def test_the_slider_is_linked_in_the_browser(pipe):
+    widget = widgets.scrub(widgets.record(pipe, num_inference_steps=4))
+    play, slider, shown = widget.children[0].children
+    stack = widget.children[1]
     assert {
         (play.model_id, slider.model_id),
         (slider.model_id, stack.model_id),
         (slider.model_id, shown.model_id),
-    } <= links
+    } <= links()
     assert slider.max == play.max == len(stack.children) - 1 == 4
 
 
@@ -196,7 +284,9 @@ def test_a_schedule_plot_has_a_curve_for_each():
     for axes in figure.axes:
         assert axes.get_xlabel() == "t" and axes.get_ylabel()
         assert [text.get_text() for text in axes.get_legend().get_texts()] == ["a", "b"]
-    assert Image.open(io.BytesIO(figure._repr_png_())).size == (720, 260)
+    drawn = Image.open(io.BytesIO(figure._repr_png_()))
+    assert drawn.size == (720, 260) and drawn.mode == "P", "a palette, a third of the bytes"
+    assert drawn.convert("RGB").getpixel((0, 0)) == (255, 255, 255)
 
 
 def test_a_schedule_plot_is_a_picture_where_nobody_imported_pyplot():
@@ -216,6 +306,16 @@ def test_a_schedule_plot_is_a_picture_where_nobody_imported_pyplot():
         (lambda: widgets.scrub("walk"), TypeError, "not a str"),
         (lambda: widgets.scrub(widgets.Trajectory(), labels=["a", "b"]), ValueError, "labels are 2"),
         (lambda: widgets.steps_and_quality({"DDIM": []}, {}, [10], "named"), ValueError, "DDIM has 0 entries"),
+        (
+            lambda: widgets.scrub(widgets.Trajectory(), by="time"),
+            ValueError,
+            "by is 'time'; allowed are 'step' and 't'",
+        ),
+        (lambda: widgets.slides([], "u", []), ValueError, "pictures has 0 entries"),
+        (lambda: widgets.slides({"left": coloured(2)}, "u", [0]), ValueError, "left has 2 entries"),
+        (lambda: widgets.slides(["red"], "u", [0]), TypeError, "a frame is a str"),
+        (lambda: widgets.grid({}, ("a", "b")), ValueError, "pictures is empty"),
+        (lambda: widgets.grid({(0, 1): None, (1, 2): None}, ("a", "b")), ValueError, r"none for \(0, 2\)"),
         (lambda: widgets.trajctory, AttributeError, "'trajctory'"),
     ],
 )

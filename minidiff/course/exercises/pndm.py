@@ -12,16 +12,23 @@ def weights(answer):
     Args:
         answer: a function (d) -> four weights, where d are four places on a line on which the step goes from 0 to 1.
     """
-    for d in (torch.tensor([0.0, -1, -2, -3]), torch.tensor([0.0, -1.5, -4, -9])):
+    equal = torch.tensor([0.0, -1, -2, -3])
+    for d in (equal, torch.tensor([0.0, -1.5, -4, -9])):
         w = answer(d.double())
         if w is None:
             return "not yet"
         for power in range(4):
             mean, got = 1 / (power + 1), (w * d.double() ** power).sum().item()
             if abs(got - mean) > 1e-9:
-                return f"no: at places {d.tolist()} the mean of x^{power} is {mean:.4f}, yours is {got:.4f}"
-    equal = 24 * answer(torch.tensor([0.0, -1, -2, -3]).double())
-    return f"yes: all cubics; at equal distances 24 times your weights are {[round(v) for v in equal.tolist()]}"
+                if power == 0:
+                    hint = "the mean of a constant is that constant, so the weights sum to 1"
+                elif d is equal:
+                    hint = "equation k holds the powers d^k, and on its right 1 / (k + 1), the mean of x^k from 0 to 1"
+                else:
+                    hint = "right for equal distances; the weights have to be found anew for each d"
+                return f"no: at places {d.tolist()} the mean of x^{power} is {mean:.4f}, yours is {got:.4f}; {hint}"
+    whole = [round(w) for w in (24 * answer(equal.double())).tolist()]
+    return f"yes: all cubics; at equal distances 24 times your weights are {whole}"
 
 
 def order(places, weights):
@@ -33,8 +40,13 @@ def order(places, weights):
         weights: the answer to the exercise before.
     """
     start = places(torch.tensor([4.0, 5, 6, 7]).double(), torch.tensor(3.0).double())
-    if start is None or weights(start) is None:
+    if weights(torch.tensor([0.0, -1, -2, -3]).double()) is None:
+        return "not yet: exercise 1 comes first, my_weights gives None"
+    if start is None:
         return "not yet"
+    if abs(start[0]) > 1e-9 or not (start.diff() < 0).all():
+        d = [round(place, 2) for place in start.tolist()]
+        return f"no: for sigmas 4, 5, 6, 7 and 3 ahead your places are {d}; allowed are 0, and then ever smaller ones"
     u = torch.linspace(1, 0.1, 161).double()
     levels = torch.exp(-0.1 * u - 9.95 * u**2)  # DDPM's, down to where 10 % of the noise is left
     mixture, errors = Mixture(means=[[-1.0], [0.5]], stds=[0.2, 0.3]), []
@@ -53,7 +65,10 @@ def order(places, weights):
             x = alpha_bar[i + 1] ** 0.5 * (x / alpha_bar[i] ** 0.5 + (sigma[i + 1] - sigma[i]) * eps_prime)
         errors.append((x - end).square().mean().sqrt())
     order = (errors[0] / errors[1]).log2().item()
-    return f"{'yes' if order > 3.5 else 'no'}: the error falls with order {order:.1f}"
+    if order > 3.5:
+        return f"yes: the error falls with order {order:.1f}"
+    hint = "are the weights those of exercise 1" if order < 1.5 else "is d measured along sigma, and 1 at sigma_next"
+    return f"no: the error falls with order {order:.1f}; {hint}?"
 
 
 def phi(answer):
@@ -69,10 +84,10 @@ def phi(answer):
         return "not yet"
     off = (answer(answer(x_t, eps, a, b), eps, b, c) - answer(x_t, eps, a, c)).abs().max()
     if off > 1e-9:
-        return f"no: two steps and one long step differ by {off:.4f}"
+        return f"no: two steps and one long step differ by {off:.4f}; is x_bar turned into x again at the end?"
     for x_0 in (-1.0, 0.5):
         on_curve = [level**0.5 * x_0 + (1 - level) ** 0.5 * eps for level in (a, b)]
         off = (answer(on_curve[0], eps, a, b) - on_curve[1]).abs().max()
         if off > 1e-9:
-            return f"no: for data that are all {x_0} it leaves the curve by {off:.4f}"
+            return f"no: for data that are all {x_0} it leaves the curve by {off:.4f}; look at the factor of eps"
     return "yes: steps add up, and a world of one drawing is walked without error"

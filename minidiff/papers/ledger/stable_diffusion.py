@@ -24,7 +24,7 @@ ENTRIES = (
             "which is DDIM's own."
         ),
         default="paper",
-        switch="StableDiffusionImg2ImgPipeline(**pipe.components, noise_to='one_more')",
+        switch="image_to_image(prompt, image, noise_to='one_more')",
         test="tests/pipelines/test_stable_diffusion_img2img.py::test_one_more_step_of_noise",
     ),
     Mismatch(
@@ -55,6 +55,35 @@ ENTRIES = (
         effect="Two prompts, two images, two pictures each: 2 of 4 pictures are made of the other prompt's image.",
         default="every prompt keeps its image",
         switch="",
-        test="tests/pipelines/test_stable_diffusion_img2img.py::test_every_prompt_keeps_its_image",
+        test="tests/pipelines/test_stable_diffusion_base.py::test_every_prompt_keeps_its_image",
+    ),
+    Mismatch(
+        "Inpainting generators",
+        paper="none.",
+        original="CompVis/stable-diffusion draws everything from torch's global generator.",
+        diffusers=(
+            "Inpainting draws the latents of one image, used for several pictures, once, from the first generator of "
+            "the list: every picture depends on that one too. Image to image draws them for each picture."
+        ),
+        effect="Two pictures of one image, the first generator seeded otherwise: 2 of 2 pictures change.",
+        default="every picture depends on its own generator alone",
+        switch="",
+        test="tests/pipelines/test_stable_diffusion_inpaint.py::test_every_picture_has_its_own_generator",
+    ),
+    Mismatch(
+        "Inpainting latents",
+        paper="SDEdit algorithm 1 noises the guide to the time at which its walk begins.",
+        original="CompVis/stable-diffusion inpaints from noise alone.",
+        diffusers=(
+            "Latents passed to inpainting are taken for the first sample, at every strength, times init_noise_sigma: "
+            "below strength 1 nothing of the picture is in it, and the noise is not that of its time."
+        ),
+        effect=(
+            "DDIM, strength 0.5 of 10 steps, timestep 401: the first sample holds 0 times the picture's latent instead "
+            "of 0.650 times."
+        ),
+        default="latents are the noise, which drowns the picture as far as strength says",
+        switch="",
+        test="tests/pipelines/test_stable_diffusion_inpaint.py::test_latents_are_the_noise",
     ),
 )

@@ -1,4 +1,4 @@
-r"""storybook-kl: the autoencoder of storybook-ldm-text, 64x64 drawings to 16x16x4 latents whose noise it can bear.
+r"""storybook-kl: the autoencoder of storybook-ldm-text and storybook-sd, 64x64 drawings to 16x16x4 latents.
 
 High-Resolution Image Synthesis with Latent Diffusion Models. Rombach et al., CVPR 2022, arXiv:2112.10752, section 3.1
 and appendix G, without two parts: the discriminator, and the perceptual loss, which needs a network trained on a

@@ -5,8 +5,11 @@ High-Resolution Image Synthesis with Latent Diffusion Models. Rombach et al., CV
 one, so that there is something to be guided away from (Ho & Salimans, arXiv:2207.12598). The scheduler's config is that
 of Stable Diffusion 1.5.
 
-The UNet starts from storybook-ldm-text's, which draws the same latents from the words of another text model: as many
-steps from nothing drew only 78 of 100 prompts as they said, others in wrong colours or blurred.
+The UNet starts from storybook-ldm-text's, which draws the same latents from the words of another text model.
+
+Guidance makes the curve that a walk follows turn sharply, and methods that extrapolate from several slopes leave it
+where their steps are long (DPM-Solver++, Lu et al., arXiv:2211.01095, section 3). With 20 steps at a guidance scale of
+4 PNDM drew 14 of 32 prompts in the colour they name, DDIM and DPM-Solver++ all 32. With 50 steps PNDM drew 16 of 16.
 """
 
 from pathlib import Path
@@ -20,6 +23,7 @@ from minidiff.models.safety_checker import StableDiffusionSafetyChecker
 from minidiff.models.unet_2d_condition import UNet2DConditionModel
 from minidiff.pipelines.stable_diffusion import StableDiffusionPipeline
 from minidiff.pipelines.stable_diffusion_img2img import StableDiffusionImg2ImgPipeline
+from minidiff.schedulers.dpm_solver import DPMSolverMultistepScheduler
 from minidiff.schedulers.pndm import PNDMScheduler
 from minidiff.zoo import sketches, world
 from minidiff.zoo.evaluator import evaluate
@@ -103,17 +107,23 @@ class Recipe(latents.DiffusionRecipe):
         pipe.save_pretrained(folder)
         words.write(Path(folder, "tokenizer"))
 
-    def measure(self, folder, samples=1_000, steps=20, guidance_scale=4.0):
-        """How many prompts are drawn as they say, for combinations seen in training and for held-out ones; and how
-        often a sketch of three flat shapes becomes the scene that it is a sketch of.
+    def measure(self, folder, samples=1_000, fewer=100):
+        """How many prompts are drawn as they say, for combinations seen in training and for held-out ones: of many by
+        DPM-Solver++ with 20 steps, of fewer by PNDM, as the folder has it, with 50. And how often a sketch of three
+        flat shapes becomes the scene that it is a sketch of.
         """
         pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
         pipe.set_progress_bar_config(disable=True)
-        measures = {"steps": steps}
+        solver = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
+        quick = StableDiffusionPipeline(**pipe.components | {"scheduler": solver})
+        quick.set_progress_bar_config(disable=True)
+        measures = {}
         for name, combinations in {"seen": world.SEEN, "held_out": sorted(world.HELD_OUT)}.items():
-            for scale, n in ((guidance_scale, samples), (1.0, 200), (7.5, 200)):
-                measures[f"{name}, guidance_scale {scale:g}"] = self.accuracy(pipe, combinations, n, scale, steps)
-        measures["sketches"] = self.from_sketches(StableDiffusionImg2ImgPipeline(**pipe.components), 200)
+            measures[f"{name}, guidance_scale 4"] = self.accuracy(quick, combinations, samples, 4.0, 20)
+            for scale in (4.0, 7.5):
+                key = f"{name}, PNDM, guidance_scale {scale:g}"
+                measures[key] = self.accuracy(pipe, combinations, fewer, scale, 50)
+        measures["sketches"] = self.from_sketches(StableDiffusionImg2ImgPipeline(**pipe.components), 2 * fewer)
         measures["autoencoder"] = latents.reconstruction(pipe.vae, latents.unseen_drawings(500))[0]
         checker = StableDiffusionSafetyChecker.from_pretrained(folder, subfolder="safety_checker")
         return measures | {"safety_checker": storybook_clip.worth(checker)}
@@ -124,9 +134,9 @@ class Recipe(latents.DiffusionRecipe):
         prompts = [world.caption(dict(zip(world.ATTRIBUTES, combination))) for combination in chosen]
         call = {"num_inference_steps": steps, "guidance_scale": guidance_scale, "output_type": "pt"}
         draw = lambda k: pipe(prompts[k : k + 100], generator=torch.Generator().manual_seed(k), **call).images
-        return judged(torch.cat([draw(k) for k in range(0, n, 100)]), prompts)
+        return judged(torch.cat([draw(k) for k in range(0, n, 100)]), prompts) | {"steps": steps}
 
-    def from_sketches(self, pipe, n, strength=0.8, steps=25):
+    def from_sketches(self, pipe, n, strength=0.8, steps=50):
         made = [sketches.sketch(9_200_000 + k) for k in range(n)]
         prompts, images = [one.caption for one in made], [one.image for one in made]
         call = {"strength": strength, "num_inference_steps": steps, "guidance_scale": 4.0, "output_type": "pt"}

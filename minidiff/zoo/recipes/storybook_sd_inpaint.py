@@ -47,7 +47,7 @@ class Recipe(storybook_sd.Recipe):
         which = torch.tensor([words.index_of(attributes) for attributes in shown])
         return torch.cat(z), m, torch.cat(z_masked), which
 
-    def measure(self, folder, n=200, steps=20, guidance_scale=4.0):
+    def measure(self, folder, n=200, steps=50, guidance_scale=4.0):
         """How often the object that a prompt names stands in the hole of an unseen drawing, and how well what is
         outside of it is kept.
         """
@@ -63,6 +63,7 @@ class Recipe(storybook_sd.Recipe):
         right = {name: said[name].argmax(dim=1) == asked[name] for name in world.ATTRIBUTES}
         return {
             "drawings": n,
+            "steps": steps,
             "object in the hole": share(right["object"] & right["colour"]),
             "prompt_accuracy": share(torch.stack(list(right.values())).all(dim=0)),
             "decibels outside": outside(after, images, holes).mean().item(),
