@@ -16,8 +16,8 @@
 # * name the parts of a U-Net.
 
 # %% [markdown]
-# **You need:** some Python and PyTorch (tensors, layers), and what a mean and a variance are. Lesson 0 helps, but is not
-# needed.
+# **You need:** some Python and PyTorch (tensors, layers), and what a mean and a variance are. Lesson 0 helps, but is
+# not needed.
 #
 # **To skip:** "Arrows", until lesson 5; "From points to pictures", if you know the U-Net.
 

@@ -9,6 +9,7 @@ import inspect
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -70,7 +71,9 @@ def main(arguments=None):
     except BrokenPipeError:  # as behind `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python flushes once more and complains
         return 141
-    except (ValueError, OSError, ImportError, argparse.ArgumentTypeError) as error:
+    except (ValueError, OSError, ImportError, MemoryError, RuntimeError, argparse.ArgumentTypeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):
+            raise
         print(f"minidiff {arguments.command}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -221,17 +224,22 @@ def json_file(text):
     return picture_file(text, (".json",))
 
 
+DEVICES = ("cpu", "cuda", "mps")
+
+
 def chosen_device(name):
     import torch
 
     if name is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(0, device=name)
+        kind = torch.empty(0, device=name).device.type
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"--device is {name!r}, which this machine does not have: {str(error).splitlines()[0]}"
         ) from None
+    if kind not in DEVICES:
+        raise ValueError(f"--device is {name!r}, where nothing can be drawn; allowed are {', '.join(DEVICES)}")
     return name
 
 
@@ -254,6 +262,9 @@ def pipeline_of(name):
 def draw(name, weights, device, seed, batch, call, scheduler=None):
     """(PIL images, sounds, seconds, the call): of sounds each has a picture, and `sounds` is (array (B, C, L), samples
     a second), else None. The time is the sampler's alone, without loading.
+
+    Raises:
+        ValueError: the sounds would have no rate, or more channels than can be heard; nothing was drawn then.
     """
     import torch
 
@@ -263,6 +274,8 @@ def draw(name, weights, device, seed, batch, call, scheduler=None):
     pipe = load(name, weights, device)
     if scheduler is not None:
         pipe.scheduler = getattr(minidiff, SCHEDULERS[scheduler]).from_config(pipe.scheduler.config)
+    if CATALOGUE[name].draws_sound:
+        check_sounds(pipe.unet.config)
     pipe.set_progress_bar_config(desc=f"{name:>6}", leave=True)
     started = time.perf_counter()
     call = for_batch(pipe, batch, call)
@@ -272,6 +285,15 @@ def draw(name, weights, device, seed, batch, call, scheduler=None):
         return result.images, None, passed, call
     rate = pipe.unet.config.sample_rate
     return [sound_picture(sound, rate) for sound in result.audios], (result.audios, rate), passed, call
+
+
+def check_sounds(config):
+    """Raises ValueError where a network's sounds could not be written, see `write_sounds`."""
+    from minidiff import audio
+
+    audio.checked_rate(config.sample_rate)
+    if config.in_channels > 2:
+        raise ValueError(f"in_channels is {config.in_channels}; allowed are 1 and 2, since a WAV file has no more")
 
 
 def write_sounds(file, sounds, rate):
@@ -353,7 +375,9 @@ def small_pictures(file, size, factor, batch):
 def tour(arguments):
     from minidiff.zoo.gallery import sheet, stack
 
-    device, sheets, heard = chosen_device(arguments.device), [], ""
+    device, sheets, heard = chosen_device(arguments.device), [], None
+    if any(entry.draws_sound for entry in CATALOGUE.values()):
+        wav = picture_file(str(arguments.out.with_suffix(".wav")), SOUNDS)
     for name, entry in CATALOGUE.items():
         pictures, sounds, passed, call = draw(name, None, device, arguments.seed, entry.in_tour, entry.call)
         many = f"{len(pictures)} {'sounds' if sounds else 'pictures'}"
@@ -362,14 +386,14 @@ def tour(arguments):
             pictures = [*as_images(given), *pictures]  # before, mask, after, a row each
         laid_out = sheet(pictures, columns=4, size=pictures[0].width) if sounds else sheet(pictures)
         sheets.append((f"{name.upper()}: {entry.task}", steps, laid_out))
-        if sounds:
-            file = arguments.out.with_suffix(".wav")
-            write_sounds(file, *sounds)
-            heard = f", its sounds are {file}"
+        heard = sounds or heard
     stack(sheets).save(arguments.out, optimize=True)  # a smaller file, where the format knows how
+    if heard:
+        write_sounds(wav, *heard)
     for caption, remark, _ in sheets:
         print(f"{caption} ({remark})")
-    print(f"The gallery is {arguments.out}{heard}. How it was drawn: minidiff lessons")
+    beside = f", its sounds are {wav}" if heard else ""
+    print(f"The gallery is {arguments.out}{beside}. How it was drawn: minidiff lessons")
 
 
 def as_images(given):
@@ -423,7 +447,8 @@ def lessons(arguments):
         return
     if importlib.util.find_spec("jupyterlab") is None:
         raise ImportError("JupyterLab is not installed: pip install 'minidiff[lessons]'. The notebooks are copied.")
-    return subprocess.call([sys.executable, "-m", "jupyterlab", "00_start_here.ipynb"], cwd=folder)
+    with interrupts_ignored():  # Ctrl-C is JupyterLab's, which asks whether it shall stop
+        return subprocess.call([sys.executable, "-m", "jupyterlab", "00_start_here.ipynb"], cwd=folder)
 
 
 def lessons_folder():
@@ -441,15 +466,15 @@ def copy_unless_changed(notebook, folder):
     A hidden file beside the copies remembers what each looked like when it was copied. A copy as it left this package
     is signed, so that JupyterLab shows its widgets when it is opened, before anything was run.
     """
+    from minidiff import files
+
     target, note = folder / notebook.name, folder / f".{notebook.stem}.copied"
     new = notebook.read_bytes()
     if target.exists() and target.read_bytes() != new:
         if not note.exists() or note.read_text() != digest(target.read_bytes()):
             return f"{target}: kept, it was changed"
     note.write_text(digest(new))
-    whole = note.with_suffix(".new")
-    whole.write_bytes(new)
-    os.replace(whole, target)
+    files.replace(target, new)
     sign(target)
     return f"{target}: copied"
 
@@ -481,8 +506,19 @@ def read(arguments):
     text = reading.text(size.columns, colour=in_terminal and "NO_COLOR" not in os.environ)
     pager = shlex.split(os.environ.get("PAGER", "less"))
     if in_terminal and text.count("\n") + 2 > size.lines and pager and shutil.which(pager[0]):
-        return subprocess.run(pager, input=text, text=True, env={"LESS": "-R"} | os.environ).returncode
-    print(text)
+        with interrupts_ignored():  # Ctrl-C is the pager's: one that is killed leaves the terminal as it set it
+            subprocess.run(pager, input=text, text=True, env={"LESS": "-R"} | os.environ)
+    else:
+        print(text)
+
+
+@contextlib.contextmanager
+def interrupts_ignored():
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # SIG_IGN would be a child's too
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def pairs(arguments):

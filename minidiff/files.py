@@ -292,6 +292,20 @@ def write_weights(path, tensors):
     safetensors.torch.save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, {"format": "pt"})
 
 
+def replace(path, content):
+    """Write `content`, bytes, to a file; until it is whole, the old one stays."""
+    path = Path(path).resolve()  # a link stays one
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)  # a device; a folder is an error
+        return
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.write_bytes(content)
+        os.replace(new, path)
+    finally:
+        new.unlink(missing_ok=True)
+
+
 def some(names):
     """str: how many names, and the first ten."""
     names = list(names)

@@ -1,6 +1,10 @@
 """Normal noise that a seed decides, whatever the device and the batch."""
 
+import math
+
 import torch
+
+TOO_MANY = 2**48  # numbers; beyond 2^63 torch fails in ways of its own
 
 
 def randn(shape, generator=None, device=None, dtype=None):
@@ -16,9 +20,12 @@ def randn(shape, generator=None, device=None, dtype=None):
     Returns:
         a tensor of that shape.
     Raises:
-        ValueError: a list of another length than B; a generator that is neither on the CPU nor on `device`.
+        ValueError: no memory holds so many numbers; a list of another length than B; a generator that is neither on the
+            CPU nor on `device`.
     """
     device = torch.device(device or "cpu")
+    if math.prod(shape) >= TOO_MANY:
+        raise ValueError(f"shape is {tuple(shape)}, more numbers than any memory holds; allowed are fewer")
     if isinstance(generator, list | tuple):
         if len(generator) != shape[0]:
             raise ValueError(f"generator is a list of {len(generator)}; allowed is one a sample, so {shape[0]}")

@@ -30,17 +30,46 @@ def test_what_is_written_is_what_is_read(channels, tmp_path):
 
 def test_arrays_of_all_kinds_are_the_same_file():
     files = []
-    for sound in (sine(), sine()[0], sine().numpy(), sine().double(), sine().requires_grad_()):
+    backwards = sine().numpy()[:, ::-1].copy()[:, ::-1]
+    for sound in (sine(), sine()[0], sine().numpy(), sine().double(), sine().requires_grad_(), backwards):
         files.append(io.BytesIO())
         audio.write(files[-1], sound, 8000)
     assert len({file.getvalue() for file in files}) == 1
 
 
-def test_what_lies_outside_is_clipped():
-    file = io.BytesIO()
-    audio.write(file, np.array([-3.0, -1.0, 0.0, 1.0, 3.0]), 8000)
+@pytest.mark.parametrize("dtype", (np.float64, np.float16, torch.float16, torch.bfloat16))
+def test_what_lies_outside_is_clipped(dtype):
+    """In half precision too, where the level of 1 is no number."""
+    file, sound = io.BytesIO(), [-3.0, -1.0, 0.0, 1.0, 3.0]
+    sound = torch.tensor(sound, dtype=dtype) if isinstance(dtype, torch.dtype) else np.array(sound, dtype)
+    audio.write(file, sound, 8000)
     file.seek(0)
     assert audio.read(file)[0].tolist() == [[-1, -1, 0, 1, 1]]
+
+
+def test_what_it_overwrites_stays_until_the_new_one_is_whole(tmp_path, monkeypatch):
+    file = tmp_path / "note.wav"
+    audio.write(file, sine(), 8000)
+    before = file.read_bytes()
+    with pytest.raises(ValueError, match="sample_rate is 2147483648; allowed is a whole number from 1 to 1073741823"):
+        audio.write(file, sine(), 2**31)
+    monkeypatch.setattr("wave.Wave_write.writeframes", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        audio.write(file, sine(), 8000)
+    monkeypatch.undo()
+    assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]
+    audio.write(str(file), sine(2), 8000)
+    assert file.read_bytes() != before and list(tmp_path.iterdir()) == [file]
+    with pytest.raises(FileNotFoundError):
+        audio.write(tmp_path / "no" / "note.wav", sine(), 8000)
+
+
+def test_a_file_that_is_cut_off():
+    whole = io.BytesIO()
+    audio.write(whole, sine(2), 8000)
+    for length in (0, 20, 40, 50, 101, 1600):
+        with pytest.raises(wave.Error, match="cut off|missing"):
+            audio.read(io.BytesIO(whole.getvalue()[:length]))
 
 
 def test_a_player():
@@ -57,6 +86,10 @@ def test_what_is_refused(tmp_path):
         (torch.zeros(1, 1, 10), r"sound has the shape \(1, 1, 10\); allowed are"),
         (torch.zeros(0), r"sound has the shape \(0,\); allowed are"),
         (torch.tensor([0.0, math.nan]), "sound holds numbers that are not finite"),
+        (np.array([0, 32767], np.int16), "sound holds numbers of the kind int16; allowed are floating-point ones"),
+        (torch.zeros(10, dtype=torch.int64), "of the kind int64"),
+        (torch.zeros(10, dtype=torch.bool), "of the kind bool"),
+        (np.zeros(10, complex), "of the kind complex128"),
     ):
         with pytest.raises(ValueError, match=message):
             audio.write(file, sound, 8000)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,7 @@ def test_help_names_every_option(command, capsys):
         (["generate", "ddim", "--steps", "2000"], "num_inference_steps is 2000"),
         (["generate", "ddim", "--weights", "no-such-folder-here"], "no-such-folder-here"),
         (["generate", "ddim", "--device", "abacus"], "--device is 'abacus'"),
+        (["generate", "ddim", "--device", "meta"], "--device is 'meta', where nothing can be drawn; allowed are cpu,"),
         (["generate", "ddim", "--seed", "-1"], "'-1' is not a whole number from 0 to 2^64 - 1"),
         (["generate", "ddim", "--seed", str(2**64)], "is not a whole number from 0 to 2^64 - 1"),
         (
@@ -68,6 +70,8 @@ def test_help_names_every_option(command, capsys):
         (["ledger", "no such entry"], "no such entry"),
         (["read", "pndn"], "there is no 'pndn'; did you mean 'pndm'?"),
         (["read", "DDIMScheduler.stpe"], "DDIMScheduler has no 'stpe'; did you mean 'step'?"),
+        (["read", "models"], "'models' is a folder; allowed are the modules in it: attention, autoencoder_kl,"),
+        (["read", "__main__"], "there is no '__main__'"),
         (["read", "schedulers.base.SPACINGS"], "cannot be read: allowed is a module, a class, a function"),
     ],
 )
@@ -156,14 +160,17 @@ def test_a_terminal_gets_colour_and_a_pager(monkeypatch, capsys):
     monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(
         "subprocess.run",
-        lambda pager, input, env, **_: paged.append((pager, input, env)) or SimpleNamespace(returncode=0),
+        lambda pager, input, env, **_: (
+            paged.append((pager, input, env)) or signal.raise_signal(signal.SIGINT) or SimpleNamespace(returncode=2)
+        ),
     )
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("PAGER", "more -f")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("LINES", "20")
     assert main(["read", "ddim"]) == 0 and capsys.readouterr().out == ""
-    ((pager, text, environment),) = paged
+    ((pager, text, environment),) = paged  # Ctrl-C was the pager's
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert pager == ["more", "-f"] and environment["LESS"] == "-R" and "\033[36mDDIM (12), guarded:\033[0m" in text
     monkeypatch.setenv("LINES", "1000")  # all of it fits
     monkeypatch.setenv("NO_COLOR", "1")
@@ -296,6 +303,52 @@ def test_generate_keeps_sound_in_wav_files_alone(with_sound, tmp_path, monkeypat
     assert "'note.png' is a folder" in capsys.readouterr().err
 
 
+def test_generate_draws_no_sound_that_no_file_can_hold(with_sound, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pipe = cli.load("dance_diffusion", None, "cpu")
+    monkeypatch.setattr(type(pipe), "__call__", lambda *arguments, **more: pytest.fail("it drew"))
+    for change, said in (
+        ({"sample_rate": None}, "sample_rate is None; allowed is a whole number from 1 to 1073741823"),
+        ({"sample_rate": 1000, "in_channels": 3}, "in_channels is 3; allowed are 1 and 2, since a WAV file has no"),
+    ):
+        pipe.unet.register_to_config(**change)
+        assert main(["generate", "dance_diffusion", "--device", "cpu"]) == 2
+        assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_too_much_for_the_memory_gets_one_line(with_sound, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    for seconds in ("1e10", "1e17", "1e30"):
+        assert main(["generate", "dance_diffusion", "--device", "cpu", "--seconds", seconds]) == 2
+        error = capfd.readouterr().err
+        assert error.startswith("minidiff generate: ") and error.count("\n") == 1, error
+    monkeypatch.setattr(cli, "draw", lambda *arguments: torch.zeros(2) @ torch.zeros(3))
+    with pytest.raises(RuntimeError, match="inconsistent tensor size"):
+        main(["generate", "ddim", "--device", "cpu"])
+
+
+def test_the_tour_draws_nothing_that_it_cannot_keep(with_sound, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("minidiff.cli.draw", lambda *arguments: pytest.fail("it drew"))
+    Path("minidiff-tour.wav").mkdir()
+    assert main(["tour", "--device", "cpu"]) == 2
+    assert capsys.readouterr().err == "minidiff tour: 'minidiff-tour.wav' is a folder\n"
+
+
+def test_the_gallery_is_there_if_its_sounds_cannot_be_written(with_sound, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in list(CATALOGUE)[:-1]:
+        monkeypatch.delitem(CATALOGUE, name)
+
+    def full(*arguments):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr(cli, "write_sounds", full)
+    assert main(["tour", "--device", "cpu"]) == 2 and "the disk is full" in capsys.readouterr().err
+    assert Image.open("minidiff-tour.png").width == 822
+
+
 def test_the_tour_has_its_sounds_beside_it(with_sound, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for name in list(CATALOGUE)[:-1]:
@@ -414,7 +467,13 @@ def test_the_ledger_is_printed_whole_or_one_entry(capsys):
 
 def test_lessons_open_in_jupyterlab(tmp_path, monkeypatch, capsys):
     started = []
-    monkeypatch.setattr("subprocess.call", lambda command, cwd: started.append((command[1:], cwd)) or 0)
+
+    def call(command, cwd):
+        signal.raise_signal(signal.SIGINT)  # JupyterLab asks back; who did not wait would end it
+        started.append((command[1:], cwd))
+        return 0
+
+    monkeypatch.setattr("subprocess.call", call)
     assert main(["lessons", str(tmp_path / "mine")]) == 0
     assert started == [(["-m", "jupyterlab", "00_start_here.ipynb"], tmp_path / "mine")]
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

@@ -32,6 +32,12 @@ def test_a_list_of_generators_draws_each_sample_alone():
         randn((3, 5), [seeded(1), seeded(2)])
 
 
+def test_more_than_any_memory_holds():
+    for shape in ((10**30, 3), (2, 3, 10**17)):
+        with pytest.raises(ValueError, match="more numbers than any memory holds"):
+            randn(shape)
+
+
 def test_a_cpu_generator_draws_on_the_cpu_for_every_device():
     generator = seeded()
     assert randn((2, 3), generator, device="meta").device.type == "meta"

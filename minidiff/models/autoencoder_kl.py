@@ -257,7 +257,6 @@ def check_autoencoder(config):
     for argument in ("in_channels", "out_channels", "layers_per_block", "latent_channels", "norm_num_groups"):
         check_whole(argument, config[argument])
     for c in config.block_out_channels:
-        check_whole("an entry of block_out_channels", c)
         if c % config.norm_num_groups:
             raise ValueError(
                 f"block_out_channels holds {c}, which norm_num_groups={config.norm_num_groups} does not divide"

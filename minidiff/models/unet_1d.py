@@ -20,7 +20,7 @@ from minidiff.config import check_whole, configured
 from minidiff.models.attention import NoAttention
 from minidiff.models.base import Model, rename_modules
 from minidiff.models.embeddings import one_for_each
-from minidiff.models.unet_2d import check_levels
+from minidiff.models.unet_2d import check_lists
 from minidiff.outputs import Output
 
 HEAD_CHANNELS = 32  # channels of one attention head; a few more where 32 does not divide them
@@ -89,8 +89,7 @@ class UNet1DModel(Model):
             check_whole(argument, self.config[argument])
         if sample_rate is not None:
             check_whole("sample_rate", sample_rate)
-        for argument in ("down_block_types", "up_block_types", "block_out_channels"):
-            check_levels(argument, self.config[argument])
+        check_lists(self.config, DOWN_BLOCKS, UP_BLOCKS)
         check_blocks(down_block_types, up_block_types, block_out_channels)
         check_time_channels(extra_in_channels, time_embedding_dim)
         self.register_to_config(time_embedding_dim=extra_in_channels)  # what a file must say to diffusers
@@ -139,7 +138,7 @@ class UNet1DModel(Model):
 
 
 class FourierFeatures(nn.Module):
-    r"""Cosines and sines of t, of frequencies that were drawn once. (B,) -> (B, 2 d) in the dtype of the weights.
+    r"""Cosines and sines of t, of frequencies that were drawn once. (B,) -> (B, 2 d), at least in float32.
 
     Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains. Tancik et al., NeurIPS
     2020, arXiv:2006.10739. Their B is W here.
@@ -155,7 +154,8 @@ class FourierFeatures(nn.Module):
         self.flip_sin_to_cos = flip_sin_to_cos
 
     def forward(self, t):
-        t, W = t[:, None].to(self.weight.dtype), self.weight  # (B, 1), (d,)
+        dtype = torch.promote_types(self.weight.dtype, torch.float32)  # half precision would round t and the phases
+        t, W = t[:, None].to(dtype), self.weight.to(dtype)  # (B, 1), (d,)
 
         # Fourier  \phi = 2 \pi W t
         phi = 2 * math.pi * W * t  # (B, d)
@@ -379,19 +379,10 @@ def check_time_channels(extra_in_channels, time_embedding_dim):
 
 
 def check_blocks(down_block_types, up_block_types, block_out_channels):
-    for c in block_out_channels:
-        check_whole("an entry of block_out_channels", c)
-    for argument, names, known, full, finest in (
-        ("down_block_types", down_block_types, DOWN_BLOCKS, "DownBlock1DNoSkip", 0),
-        ("up_block_types", up_block_types, UP_BLOCKS, "UpBlock1DNoSkip", -1),
+    for argument, names, full, finest in (
+        ("down_block_types", down_block_types, "DownBlock1DNoSkip", 0),
+        ("up_block_types", up_block_types, "UpBlock1DNoSkip", -1),
     ):
-        if unknown := [name for name in names if name not in known]:
-            raise ValueError(f"{argument} holds {unknown[0]!r}; known are {', '.join(known)}")
-        if len(names) != len(block_out_channels):
-            raise ValueError(
-                f"{argument} has {len(names)} entries, block_out_channels {len(block_out_channels)}; "
-                "each level needs one of both"
-            )
         if names[finest] != full or names.count(full) > 1:
             place = "first" if finest == 0 else "last"
             raise ValueError(f"{argument} is {names!r}; allowed is {full!r} as the {place} entry and nowhere else")

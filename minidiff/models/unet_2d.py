@@ -142,9 +142,7 @@ class UNet2DModel(Model):
         norm_eps=1e-5,
     ):
         super().__init__()
-        for argument in ("down_block_types", "up_block_types", "block_out_channels"):
-            check_levels(argument, self.config[argument])
-        down_block_types, up_block_types = map(without_prefix, (down_block_types, up_block_types))
+        check_lists(self.config, DOWN_BLOCKS, UP_BLOCKS)
         for argument in ("in_channels", "out_channels", "layers_per_block"):
             check_whole(argument, self.config[argument])
         self.has_picture = check_skip(down_block_types, up_block_types)  # beside the features, all the way down and up
@@ -202,6 +200,15 @@ class UNet2DModel(Model):
 
         self.conv_norm_out = group_norm(C[0], norm_num_groups, norm_eps)
         self.conv_out = nn.Conv2d(C[0], out_channels, 3, padding=1)
+
+    @classmethod
+    def updated(cls, config):
+        """Block names of the first release began with "UNetRes"."""
+        config = super().updated(config)
+        for argument in ("down_block_types", "up_block_types"):
+            if isinstance(names := config.get(argument), list | tuple):
+                config[argument] = [str(name).removeprefix("UNetRes") for name in names]
+        return config
 
     @property
     def sample_shape(self):
@@ -292,33 +299,24 @@ def check_sample(sample, channels, halvings):
         )
 
 
-def check_levels(argument, values):
-    if not isinstance(values, tuple) or not values:  # a list arrives as a tuple
-        raise ValueError(f"{argument} is {values!r}; allowed is a list with an entry for each level")
-
-
 def check_lists(config, down_blocks, up_blocks):
     """Raises ValueError unless the config has for each level a known block on the way down, one up, and channels."""
-    for argument in ("down_block_types", "up_block_types", "block_out_channels"):
-        check_levels(argument, config[argument])
-        if len(config[argument]) != len(config["block_out_channels"]):
+    for argument in ("block_out_channels", "down_block_types", "up_block_types"):
+        values, levels = config[argument], config["block_out_channels"]
+        if not isinstance(values, tuple) or not values:  # a list arrives as a tuple
+            raise ValueError(f"{argument} is {values!r}; allowed is a list with an entry for each level")
+        if len(values) != len(levels):
             raise ValueError(
-                f"{argument} has {len(config[argument])} entries, block_out_channels "
-                f"{len(config['block_out_channels'])}; each level needs one of both"
+                f"{argument} has {len(values)} entries, block_out_channels {len(levels)}; each level needs one of both"
             )
     for argument, known in (("down_block_types", down_blocks), ("up_block_types", up_blocks)):
         for name in config[argument]:
             check_one_of(f"an entry of {argument}", name, tuple(known))
-
-
-def without_prefix(block_types):
-    """Block names of the first release began with "UNetRes"."""
-    return [str(name).removeprefix("UNetRes") for name in block_types]
+    for c in config["block_out_channels"]:
+        check_whole("an entry of block_out_channels", c)
 
 
 def check_blocks(down_block_types, up_block_types, block_out_channels, groups, head_channels):
-    for c in block_out_channels:
-        check_whole("an entry of block_out_channels", c)
     if block_out_channels[0] % 2:
         raise ValueError(
             f"block_out_channels begins with {block_out_channels[0]}; allowed is an even number of sinusoids"
@@ -327,13 +325,6 @@ def check_blocks(down_block_types, up_block_types, block_out_channels, groups, h
         ("down_block_types", down_block_types, DOWN_BLOCKS),
         ("up_block_types", up_block_types, UP_BLOCKS),
     ):
-        if unknown := [name for name in names if name not in known]:
-            raise ValueError(f"{argument} holds {unknown[0]!r}; known are {', '.join(known)}")
-        if len(names) != len(block_out_channels):
-            raise ValueError(
-                f"{argument} has {len(names)} entries, block_out_channels {len(block_out_channels)}; "
-                "each level needs one of both"
-            )
         for c, name in zip(block_out_channels, names if argument == "down_block_types" else reversed(names)):
             if groups and not is_skip(name) and c % groups:
                 raise ValueError(f"block_out_channels holds {c}, which norm_num_groups={groups} does not divide")

@@ -213,7 +213,6 @@ def check_config(config):
     for argument in (*whole, "attention_head_dim"):
         check_whole(argument, config[argument])
     for c in config.block_out_channels:
-        check_whole("an entry of block_out_channels", c)
         for argument in ("norm_num_groups", "attention_head_dim"):
             if c % config[argument]:
                 raise ValueError(f"block_out_channels holds {c}, which {argument}={config[argument]} does not divide")

@@ -392,9 +392,12 @@ def require_time(unet, kind):
         )
 
 
-def require_steps(scheduler, allowed, *methods):
-    """Raises ValueError where a scheduler that is there lacks one of `methods`; `allowed` says which do not."""
-    if scheduler is not None and not all(hasattr(scheduler, method) for method in methods):
+def require_steps(scheduler, allowed, *methods, without=()):
+    """Raises ValueError where a scheduler that is there lacks one of `methods`, or has what only one for another kind
+    of network has, one of `without`; `allowed` says which do not.
+    """
+    fits = all(hasattr(scheduler, name) for name in methods) and not any(hasattr(scheduler, name) for name in without)
+    if scheduler is not None and not fits:
         raise ValueError(f"scheduler is a {type(scheduler).__name__}; allowed is a {allowed}, or one with its steps")
 
 

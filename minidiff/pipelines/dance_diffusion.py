@@ -15,8 +15,7 @@ import torch
 from minidiff.models.base import unwrapped
 from minidiff.models.unet_1d import SHORTEST
 from minidiff.outputs import Output
-from minidiff.pipelines.base import DiffusionPipeline, refuse_broken
-from minidiff.schedulers.base import DiscreteScheduler
+from minidiff.pipelines.base import DiffusionPipeline, refuse_broken, require_steps
 
 
 @dataclass(eq=False)
@@ -38,15 +37,12 @@ class DanceDiffusionPipeline(DiffusionPipeline):
         unet: predicts the velocity.
         scheduler: an IPNDMScheduler, or another one whose times are from 0 to 1.
     Raises:
-        ValueError: the scheduler visits timesteps that are counted, which mean nothing to this network.
+        ValueError: the scheduler visits timesteps that are counted, or needs a network of another kind.
     """
 
     def __init__(self, unet, scheduler):
-        if isinstance(scheduler, DiscreteScheduler):
-            raise ValueError(
-                f"scheduler is a {type(scheduler).__name__}, whose timesteps are whole numbers; allowed is an "
-                "IPNDMScheduler, or another whose times are from 0 to 1"
-            )
+        others = ("alphas_cumprod", "step_correct")  # of whole timesteps, and of networks that predict the score
+        require_steps(scheduler, "IPNDMScheduler, whose times are from 0 to 1", "step", without=others)
         self.register_modules(unet=unet, scheduler=scheduler)
 
     @torch.no_grad()

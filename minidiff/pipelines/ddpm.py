@@ -7,7 +7,7 @@ from inspect import signature
 
 import torch
 
-from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput
+from minidiff.pipelines.base import DiffusionPipeline, ImagePipelineOutput, require_steps
 
 
 class DDPMPipeline(DiffusionPipeline):
@@ -22,6 +22,7 @@ class DDPMPipeline(DiffusionPipeline):
     """
 
     def __init__(self, unet, scheduler):
+        require_steps(scheduler, "DDPMScheduler", without=("step_correct",))  # which those of the SDEs have
         step = getattr(scheduler, "step", lambda: None)
         if scheduler is not None and "generator" not in signature(step).parameters:  # a call refuses an absent one
             raise ValueError(

@@ -23,9 +23,8 @@ class KarrasVePipeline(DiffusionPipeline):
 
     def __init__(self, unet, scheduler):
         require_time(unet, "fourier")
-        if isinstance(scheduler, ScoreSdeVeScheduler):  # in [-1, 1] the same noise is twice as large
-            sigma_min, sigma_max = 2 * scheduler.config.sigma_min, 2 * scheduler.config.sigma_max
-            scheduler = KarrasVeScheduler(sigma_min, sigma_max)
+        if isinstance(scheduler, ScoreSdeVeScheduler):
+            scheduler = KarrasVeScheduler.from_config(scheduler)
         require_steps(scheduler, "KarrasVeScheduler or a ScoreSdeVeScheduler", "add_noise_to_input", "step_correct")
         self.register_modules(unet=unet, scheduler=scheduler)
 

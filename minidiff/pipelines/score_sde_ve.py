@@ -22,7 +22,7 @@ class ScoreSdeVePipeline(DiffusionPipeline):
 
     def __init__(self, unet, scheduler):
         require_time(unet, "fourier")
-        require_steps(scheduler, "ScoreSdeVeScheduler", "step_pred", "step_correct")
+        require_steps(scheduler, "ScoreSdeVeScheduler", "set_sigmas", "step_pred", "step_correct")
         self.register_modules(unet=unet, scheduler=scheduler)
 
     @torch.no_grad()
@@ -59,6 +59,7 @@ class ScoreSdeVePipeline(DiffusionPipeline):
         self.check_call(batch_size, generator, output_type)
         watch = self.watch(callback_on_step_end, callback_on_step_end_tensor_inputs)
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
+        self.scheduler.set_sigmas(num_inference_steps)  # which another package's has only then
         N, M, sigma = num_inference_steps, self.scheduler.config.correct_steps, self.scheduler.init_noise_sigma
 
         # SDE Alg. 2, line 1  x \sim \mathcal N(0, \sigma^2 I)

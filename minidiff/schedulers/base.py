@@ -9,6 +9,7 @@ a clean picture and falls towards 0.
 
 import math
 import numbers
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -295,6 +296,23 @@ class DiscreteScheduler(Scheduler):
         if not ((t >= 0) & (t < len(self))).all():
             raise ValueError(f"timesteps reach from {t.min()} to {t.max()}; allowed are 0 to {len(self) - 1}")
         return self.alpha_bar[t].to(x_0.device).reshape(-1, *[1] * (x_0.ndim - 1))
+
+
+def scheduler_behind(config, kind, usual, keys):
+    """The scheduler of a kind that `config`, as `from_config` takes it, is or describes; None if it is of another kind.
+
+    Args:
+        kind: a class.
+        usual: the class that is meant where a config has one of `keys` and names no class that is known here.
+    """
+    if isinstance(config, kind):
+        return config
+    given = getattr(config, "config", config)
+    if not isinstance(given, Mapping):
+        return None
+    name = str(given.get("_class_name"))
+    named = Configurable._subclasses.get(name) or getattr(minidiff, name, None) or (keys & given.keys() and usual)
+    return named.from_config(given) if isinstance(named, type) and issubclass(named, kind) else None
 
 
 def check_numbers(argument, values):

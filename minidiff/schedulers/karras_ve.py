@@ -16,7 +16,8 @@ import torch
 from minidiff.config import check_one_of, check_whole, configured
 from minidiff.noise import randn_like
 from minidiff.outputs import Output
-from minidiff.schedulers.base import Scheduler, table_dtype
+from minidiff.schedulers.base import Scheduler, scheduler_behind, table_dtype
+from minidiff.schedulers.score_sde_ve import ScoreSdeVeScheduler
 from minidiff.schedulers.sde import check_number, check_range, times_of_each
 
 
@@ -75,6 +76,16 @@ class KarrasVeScheduler(Scheduler):
         check_one_of("sigma_schedule", sigma_schedule, ("ve", "rho", "diffusers"))
         check_number("rho", rho, lambda rho: rho > 0, "numbers above 0")
         self.num_inference_steps = self.timesteps = self.schedule = None
+
+    @classmethod
+    def from_config(cls, config, **changes):
+        """As for all schedulers; and from a ScoreSdeVeScheduler's, for its network: the same noise is twice as large
+        in [-1, 1] as in [0, 1].
+        """
+        ve = scheduler_behind(config, ScoreSdeVeScheduler, ScoreSdeVeScheduler, {"snr", "correct_steps"})
+        if ve is None:
+            return super().from_config(config, **changes)
+        return cls(**{"sigma_min": 2 * ve.config.sigma_min, "sigma_max": 2 * ve.config.sigma_max} | changes)
 
     @property
     def init_noise_sigma(self):

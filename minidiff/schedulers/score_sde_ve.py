@@ -85,7 +85,7 @@ class ScoreSdeVeScheduler(Scheduler):
         self.make_tables(self.sde, num_inference_steps, sampling_eps, device)
 
     def set_sigmas(self, num_inference_steps, sigma_min=None, sigma_max=None, sampling_eps=None):
-        """As `set_timesteps`, between other noise levels from now on; None keeps what is.
+        """As `set_timesteps`, between other noise levels from now on, also in the config; None keeps what is.
 
         Raises:
             ValueError: an argument is out of range; nothing has changed then.
@@ -93,6 +93,7 @@ class ScoreSdeVeScheduler(Scheduler):
         low = self.sde.sigma_min if sigma_min is None else sigma_min
         high = self.sde.sigma_max if sigma_max is None else sigma_max
         self.make_tables(VESDE(low, high), num_inference_steps, sampling_eps, self.timesteps.device)
+        self.register_to_config(sigma_min=low, sigma_max=high)
 
     def make_tables(self, sde, num_inference_steps, sampling_eps, device):
         N, eps = num_inference_steps, self.config.sampling_eps if sampling_eps is None else sampling_eps
@@ -122,7 +123,8 @@ class ScoreSdeVeScheduler(Scheduler):
         """
         self.check_step(sample, model_output=model_output)
         i = len(self.timesteps) - 1 - place_of(timestep, self.timesteps)
-        x_i, s_theta, sigma_i = sample, model_output, self.discrete_sigmas[i]
+        x_i, sigma_i = sample, self.discrete_sigmas[i]
+        s_theta = wide(model_output)  # half precision cannot hold the squares of noise levels
         sigma_prev = self.discrete_sigmas[i - 1] if i > 0 else torch.zeros_like(sigma_i)
 
         # EDM (3), rearranged  \hat x_0 = x_i + \sigma_i^2 s_\theta
@@ -152,7 +154,7 @@ class ScoreSdeVeScheduler(Scheduler):
             ValueError: `model_output` is not shaped like `sample`.
         """
         self.check_step(sample, model_output=model_output)
-        s_theta = model_output.to(self.sigmas.dtype)  # half precision cannot hold its norm
+        s_theta = wide(model_output)  # half precision cannot hold its norm
         x = langevin(sample, s_theta, self.config.snr, generator=generator)
         x = x.to(sample.dtype)
         return CorrectorOutput(prev_sample=x).as_asked(return_dict)
@@ -177,3 +179,8 @@ class ScoreSdeVeScheduler(Scheduler):
         # SDE (29)  x_t = \mathrm{mean} + \sigma z
         x_t = mean + sigma * z
         return x_t.to(x_0.dtype)
+
+
+def wide(x):
+    """x, in the dtype of the tables where its own is narrower."""
+    return x.to(torch.promote_types(x.dtype, table_dtype()))

@@ -8,14 +8,11 @@ Letters: \epsilon_\theta is the noise that the network predicts, s_\theta the sc
 left of x_0 and how much noise there is; the paper's \beta_{i+1} is \beta_i, the step's own. r is `snr`.
 """
 
-from collections.abc import Mapping
-
 import torch
 
-import minidiff
 from minidiff.config import check_one_of, check_whole, configured
 from minidiff.noise import randn_like
-from minidiff.schedulers.base import DiscreteScheduler, Scheduler, table_dtype
+from minidiff.schedulers.base import DiscreteScheduler, Scheduler, scheduler_behind, table_dtype
 from minidiff.schedulers.ddpm import DDPMScheduler
 from minidiff.schedulers.sde import (
     VPSDE,
@@ -82,10 +79,9 @@ class ScoreSdeVpScheduler(Scheduler):
             ValueError: their betas are not linear in t, so that no VPSDE has them; or their network predicts something
                 else than the noise.
         """
-        given = getattr(config, "config", config)
-        if not is_discrete(given):
+        discrete = scheduler_behind(config, DiscreteScheduler, DDPMScheduler, {"beta_start", "beta_schedule"})
+        if discrete is None:
             return super().from_config(config, **changes)
-        discrete = DDPMScheduler.from_config(given)
         check_one_of("prediction_type", discrete.config.prediction_type, ("epsilon",))
         beta, T = discrete.beta, len(discrete)
         if not torch.allclose(beta, torch.linspace(beta[0], beta[-1], T, dtype=beta.dtype), rtol=1e-4):
@@ -242,10 +238,3 @@ class ScoreSdeVpScheduler(Scheduler):
         # SDE (29)  x_t = m x_0 + \sigma z
         x_t = m * x_0 + sigma * z
         return x_t.to(x_0.dtype)
-
-
-def is_discrete(config):
-    """bool: whether it is that of a scheduler with a table of betas, by its keys or by the class that a file names."""
-    named = getattr(minidiff, str(config.get("_class_name")), None) if isinstance(config, Mapping) else None
-    of_table = isinstance(named, type) and issubclass(named, DiscreteScheduler)
-    return of_table or not {"beta_start", "beta_schedule"}.isdisjoint(config)

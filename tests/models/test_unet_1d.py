@@ -143,6 +143,16 @@ def test_the_published_network_at_full_width():
     check(ours, theirs, wave(B=1, L=3 * 2**13), torch.tensor(0.7))  # its shortest length
 
 
+@torch.no_grad()
+def test_half_precision_does_not_round_the_time():
+    ours, theirs = (unet.half() for unet in pair())
+    t = torch.linspace(0, 1, 101)
+    assert_close(ours.time_proj(t), theirs.time_proj(t), 1e-6)
+    assert ours.double().time_proj(t.double()).dtype == torch.float64
+    sample = wave().half()
+    assert ours.half()(sample, t[:2]).sample.dtype == torch.float16
+
+
 def test_the_kernel_is_theirs():
     for name, kernel in diffusers.UNet1DModel(**UNet1DModel(**SMALL).config).named_buffers():
         assert torch.equal(kernel, cubic_kernel() * (2 if ".up." in name else 1)), name
@@ -200,8 +210,14 @@ def test_a_float_is_a_time_of_its_own():
 @pytest.mark.parametrize(
     "config, message",
     [
-        ({"down_block_types": ("DownBlock1DNoSkip", "DownBlock1D", "DownBlock2D")}, "down_block_types holds 'DownBlo"),
-        ({"up_block_types": ("UpBlock", "UpBlock1D", "UpBlock1DNoSkip")}, "up_block_types holds 'UpBlock'; known are"),
+        (
+            {"down_block_types": ("DownBlock1DNoSkip", "DownBlock1D", "DownBlock2D")},
+            "an entry of down_block_types is 'DownBlock2D'; allowed are 'DownBlock1DNoSkip', 'DownBlock1D', 'Attn",
+        ),
+        (
+            {"up_block_types": ("UpBlock", "UpBlock1D", "UpBlock1DNoSkip")},
+            "an entry of up_block_types is 'UpBlock'; allowed are 'UpBlock1DNoSkip', 'UpBlock1D', 'AttnUpBlock1D'",
+        ),
         ({"block_out_channels": (32, 64)}, "down_block_types has 3 entries, block_out_channels 2"),
         ({"up_block_types": ("UpBlock1DNoSkip",)}, "up_block_types has 1 entries, block_out_channels 3"),
         (

@@ -177,11 +177,11 @@ def test_the_gradient_is_theirs():
     [
         (
             {"down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D")},
-            "down_block_types holds 'CrossAttnDownBlock2D'; known are",
+            "an entry of down_block_types is 'CrossAttnDownBlock2D'; allowed are 'DownBlock2D', 'AttnDownBlock2D'",
         ),
         (
             {"up_block_types": ("UpBlock", "UpBlock2D")},
-            "up_block_types holds 'UpBlock'; known are UpBlock2D, AttnUpBlock2D",
+            "an entry of up_block_types is 'UpBlock'; allowed are 'UpBlock2D', 'AttnUpBlock2D'",
         ),
         ({"block_out_channels": (8, 16, 24)}, "down_block_types has 2 entries, block_out_channels 3"),
         ({"up_block_types": ("UpBlock2D",)}, "up_block_types has 1 entries, block_out_channels 2"),

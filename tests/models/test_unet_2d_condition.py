@@ -134,6 +134,7 @@ def test_the_shape_of_a_sample():
         ),
         ({"up_block_types": ("UpBlock2D", "UpBlock")}, "an entry of up_block_types is 'UpBlock'; allowed"),
         ({"block_out_channels": (8, 16, 24)}, "down_block_types has 2 entries, block_out_channels 3"),
+        ({"block_out_channels": 8}, "block_out_channels is 8; allowed is a list with an entry for each level"),
         ({"up_block_types": ()}, r"up_block_types is \(\); allowed is a list with an entry for each level"),
         ({"norm_num_groups": 5}, "block_out_channels holds 8, which norm_num_groups=5 does not divide"),
         ({"attention_head_dim": 3}, "block_out_channels holds 8, which attention_head_dim=3 does not divide"),

@@ -9,7 +9,16 @@ import torch
 from against import assert_close, generators, randn, seeded
 
 import minidiff
-from minidiff import DanceDiffusionPipeline, DDIMScheduler, DiffusionPipeline, IPNDMScheduler, UNet1DModel
+from minidiff import (
+    DanceDiffusionPipeline,
+    DDIMScheduler,
+    DiffusionPipeline,
+    IPNDMScheduler,
+    KarrasVeScheduler,
+    ScoreSdeVeScheduler,
+    ScoreSdeVpScheduler,
+    UNet1DModel,
+)
 from minidiff.models.unet_1d import UNet1DOutput
 
 TINY = {
@@ -222,8 +231,9 @@ def test_misspelt_arguments():
 
 
 def test_networks_and_schedulers_that_are_refused():
-    with pytest.raises(ValueError, match="scheduler is a DDIMScheduler, whose timesteps are whole numbers; allowed is"):
-        DanceDiffusionPipeline(tiny_pipe().unet, DDIMScheduler())
+    for kind in (DDIMScheduler, diffusers.DDIMScheduler, ScoreSdeVeScheduler, ScoreSdeVpScheduler, KarrasVeScheduler):
+        with pytest.raises(ValueError, match=f"scheduler is a {kind.__name__}; allowed is a IPNDMScheduler, whose tim"):
+            DanceDiffusionPipeline(tiny_pipe().unet, kind())
     with pytest.raises(ValueError, match="unet is None, and DanceDiffusionPipeline draws nothing without"):
         DanceDiffusionPipeline(None, IPNDMScheduler())()
     with pytest.raises(ValueError, match="the unet takes 2 channels and returns 1; allowed are as many"):

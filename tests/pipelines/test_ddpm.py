@@ -16,7 +16,7 @@ from pictures import (
     tiny_unet,
 )
 
-from minidiff import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, PNDMScheduler
+from minidiff import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, PNDMScheduler, ScoreSdeVpScheduler
 
 NAME = "DDPMPipeline"
 
@@ -97,6 +97,11 @@ def test_a_scheduler_of_ones_own_is_kept():
 def test_a_scheduler_whose_step_takes_no_generator_is_refused(other):
     with pytest.raises(ValueError, match=f"scheduler is a {type(other).__name__}, which has no step that takes a"):
         DDPMPipeline(tiny_unet(), other)
+
+
+def test_a_scheduler_whose_network_is_told_other_times_is_refused():
+    with pytest.raises(ValueError, match="scheduler is a ScoreSdeVpScheduler; allowed is a DDPMScheduler, or one with"):
+        DDPMPipeline(tiny_unet(), ScoreSdeVpScheduler())
 
 
 def test_another_scheduler_draws_what_its_own_pipeline_draws():

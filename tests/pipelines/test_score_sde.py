@@ -70,6 +70,14 @@ def both(name, **config):
     return [quiet(pipe) for pipe in pipes]
 
 
+@pytest.mark.parametrize("count", (8, 30))
+def test_the_scheduler_of_diffusers_walks_along_as_many_levels(count):
+    ours, theirs = both("ScoreSdeVePipeline")
+    mixed = quiet(ScoreSdeVePipeline(ours.unet, theirs.scheduler))
+    drawn = [pipe(2, count, seeded(), "np").images for pipe in (mixed, theirs)]
+    np.testing.assert_allclose(*drawn, rtol=0, atol=1e-4)
+
+
 def vp():
     return quiet(ScoreSdeVpPipeline(tiny_unet(), DDPMScheduler()))
 

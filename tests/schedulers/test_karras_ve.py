@@ -6,7 +6,7 @@ from against import assert_close, generators, randn, refusal, seeded
 from diffusers.schedulers.deprecated import KarrasVeScheduler as Theirs
 from scores import gaussian, ve_score
 
-from minidiff import KarrasVeScheduler
+from minidiff import KarrasVeScheduler, ScoreSdeVeScheduler
 from minidiff.course.mixture import Mixture
 
 MIXTURE = Mixture([[-1.0, 0.3], [0.5, -0.8], [0.9, 0.7]], [0.2, 0.3, 0.25], [0.5, 0.3, 0.2])
@@ -163,6 +163,19 @@ def test_what_is_saved_is_loaded(tmp_path):
     scheduler = KarrasVeScheduler(sigma_schedule="rho", s_churn=20)
     scheduler.save_pretrained(tmp_path)
     assert KarrasVeScheduler.from_pretrained(tmp_path).config == scheduler.config
+
+
+def test_a_file_of_the_ve_sde_has_twice_its_noise(tmp_path):
+    """In [-1, 1], where a picture is twice as large as in [0, 1]."""
+    ve = ScoreSdeVeScheduler(sigma_max=50.0)
+    ve.save_pretrained(tmp_path)
+    made = [KarrasVeScheduler.from_config(given) for given in (ve, ve.config, {"_class_name": "Unheard"} | ve.config)]
+    for scheduler in (*made, KarrasVeScheduler.from_pretrained(tmp_path)):
+        assert (scheduler.config.sigma_min, scheduler.config.sigma_max) == (0.02, 100)
+    ve.set_sigmas(10, sigma_max=20.0)
+    assert KarrasVeScheduler.from_config(ve, s_churn=0).config.sigma_max == 40
+    karras = KarrasVeScheduler(sigma_max=50.0)
+    assert KarrasVeScheduler.from_config(karras).config == karras.config
 
 
 # -- the ledger

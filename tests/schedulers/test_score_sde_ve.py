@@ -69,6 +69,9 @@ def test_set_sigmas_moves_the_ends():
     assert len(scheduler.timesteps) == 20 and scheduler.timesteps[-1] == pytest.approx(1e-3, rel=1e-3)
     assert scheduler.discrete_sigmas[0] == pytest.approx(0.1) and scheduler.init_noise_sigma == 10
     assert scheduler.sigmas[0] == pytest.approx(10)
+    assert (scheduler.config.sigma_min, scheduler.config.sigma_max) == (0.1, 10)  # so that this is what is saved
+    scheduler.set_sigmas(30)
+    assert scheduler.init_noise_sigma == 10 and scheduler.config.given == {"sigma_min", "sigma_max"}
 
 
 # -- closed forms, on data N(0, 0.5^2)
@@ -141,6 +144,15 @@ def test_half_precision_cannot_hold_the_norm_of_a_score():
         for dtype in (torch.float16, torch.float32)
     )
     assert half == pytest.approx(single, rel=1e-2) and half > 0
+
+
+def test_half_precision_cannot_hold_the_square_of_a_noise_level():
+    ours, theirs = both(2000)
+    x = (1348 * randn(seed=1)).half()
+    s = -x / 1348**2  # of N(0, sigma_max^2)
+    steps = [scheduler.step_pred(s, scheduler.timesteps[0], x, seeded()) for scheduler in (ours, theirs)]
+    assert all(value.isfinite().all() for value in steps[0].values())
+    assert_close(steps[0].prev_sample.float(), steps[1].prev_sample.float(), 1e-3)
 
 
 # -- the ledger

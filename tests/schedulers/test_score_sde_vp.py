@@ -152,6 +152,17 @@ def test_a_file_of_ddpm_becomes_an_sde(tmp_path):
         ScoreSdeVpScheduler.from_config("somewhere")
 
 
+def test_a_file_of_a_class_of_ones_own_becomes_an_sde(tmp_path):
+    class Gentle(DDPMScheduler):
+        def __init__(self, num_train_timesteps=1000, beta_end=0.01):
+            super().__init__(num_train_timesteps, beta_end=beta_end)
+
+    Gentle().save_pretrained(tmp_path)
+    for made in (ScoreSdeVpScheduler.from_pretrained(tmp_path), ScoreSdeVpScheduler.from_config(Gentle())):
+        assert made.config.trained_on == "table" and torch.equal(made.alpha_bar, Gentle().alpha_bar)
+    assert ScoreSdeVpScheduler.from_config({"_class_name": "Unheard", "snr": 0.2}).config.trained_on == "continuous"
+
+
 def test_a_table_that_is_given():
     betas = torch.linspace(1e-4, 0.02, 500)
     made = ScoreSdeVpScheduler.from_config(DDPMScheduler(500, trained_betas=betas))

@@ -19,6 +19,9 @@ def named(name):
         ValueError: there is none.
     """
     parts = name.removeprefix("minidiff.").split(".")
+    if parts in [[folder] for folder in FOLDERS]:
+        held = [one.partition(".")[2] for one in modules() if one.startswith(f"{parts[0]}.")]
+        raise ValueError(f"{name!r} is a folder; allowed are the modules in it: {', '.join(held)}")
     for count in range(len(parts), 0, -1):
         if found := module(".".join(parts[:count])):
             return inside(importlib.import_module(f"minidiff.{found}"), parts[count:])
@@ -35,14 +38,14 @@ def module(name):
     """The module of that name, as `schedulers.ddim`; None if there is none."""
     found = [one for one in modules() if f".{one}".endswith(f".{name.lower()}")]
     ranks = {one: FOLDERS.index(folder) for one in found if (folder := one.partition(".")[0]) in FOLDERS}
-    return min(found, key=lambda one: ranks.get(one, len(FOLDERS)), default=None)
+    return min(found, key=lambda one: (ranks.get(one, len(FOLDERS)), one.count(".")), default=None)
 
 
 def modules():
-    """Names of all modules of the package, without its own."""
+    """Names of all modules of the package, without its own, and without the one that runs the command line."""
     root = Path(minidiff.__file__).parent
     files = [file.relative_to(root).with_suffix("") for file in sorted(root.rglob("*.py"))]
-    names = (file.parent if file.name == "__init__" else file for file in files)
+    names = (file.parent if file.name == "__init__" else file for file in files if file.name != "__main__")
     return [".".join(path.parts) for path in names if path.parts]
 
 

@@ -2,8 +2,10 @@
 
 import ast
 import base64
+import contextlib
 import io
 import numbers
+import re
 import sys
 from collections import Counter
 from dataclasses import dataclass, field
@@ -14,6 +16,7 @@ from PIL import Image
 KEPT = 32  # steps; of a longer run so many, evenly spread
 SIZE = 32  # pixels of a thumbnail's longer side
 QUALITY = 25
+PRIVATE = re.compile(r"\b__\w+(?<!__)\b")
 COMPREHENSIONS = {"<lambda>", "<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>"}
 
 
@@ -132,7 +135,8 @@ class Recorder:
             ranges.append(range(source.first, source.in_file(len(source.lines)) + 1))
             for line, statement in source.statements.items():
                 targets = getattr(statement, "targets", None) or [getattr(statement, "target", None)]
-                names = [ast.unparse(t) for target in targets if target for t in getattr(target, "elts", [target])]
+                targets = [t for target in targets if target for t in getattr(target, "elts", [target])]
+                names = [ast.unparse(t.value if isinstance(t, ast.Starred) else t) for t in targets]
                 last = line + statement.end_lineno - statement.lineno
                 statements |= dict.fromkeys(range(line, last + 1), (line, names))
         self.events, self.frames, self.depth = [], 0, 0
@@ -145,7 +149,10 @@ class Recorder:
             return None
         self.frames += 1
         number, waiting = self.frames, None
-        self.events.append(Event("begin", code, number, self.depth, **known_of(frame)))
+        known = {}
+        with contextlib.suppress(Exception):  # a property of `self` may raise whatever it likes
+            known = known_of(frame)
+        self.events.append(Event("begin", code, number, self.depth, **known))
         self.depth += 1
 
         def note(values):
@@ -158,13 +165,13 @@ class Recorder:
                 waiting = None
             elif event == "return":
                 if waiting:
-                    note([value(name, look(name, frame)) for name in waiting[1]] or [value("", arg)])
+                    note(seen(waiting[1], frame) or [value("", lambda: arg)])
                 waiting = None
                 self.depth -= 1
                 self.events.append(Event("end", code, number))
             elif event == "line":
                 if waiting and here != waiting:
-                    note([value(name, look(name, frame)) for name in waiting[1]])
+                    note(seen(waiting[1], frame))
                 waiting = here
             return follow
 
@@ -175,7 +182,7 @@ def known_of(frame):
     """What a function that begins knows of the time, or those that called it."""
     variables = frame.f_locals
     timesteps, N = (getattr(variables.get("self"), name, None) for name in ("timesteps", "num_inference_steps"))
-    several = isinstance(N, int) and timesteps is not None and len(timesteps) > N
+    several = isinstance(N, int) and hasattr(timesteps, "__len__") and len(timesteps) > N
     callers = [frame, *filter(None, [frame.f_back, frame.f_back and frame.f_back.f_back])]
     time = next(
         (caller.f_locals["timestep"] for caller in callers if "timestep" in caller.f_locals), variables.get("t")
@@ -184,8 +191,16 @@ def known_of(frame):
     return {"time": f"{float(time):.5g}" if is_number else "", "several_calls": several}
 
 
-def look(name, frame):
-    return eval(name, frame.f_globals, frame.f_locals)
+def seen(names, frame):
+    """list of Value of the targets of a statement."""
+    return [value(name, lambda: eval(in_class(name, frame.f_code), frame.f_globals, frame.f_locals)) for name in names]
+
+
+def in_class(name, code):
+    """A target as the code of a class's method knows it, where Python makes _A__x of a private __x."""
+    known = [*code.co_names, *code.co_varnames]
+    mangled = lambda private: next((n for n in known if n.startswith("_") and n.endswith(private[0])), private[0])
+    return PRIVATE.sub(mangled, name)
 
 
 def cut(events):
@@ -238,8 +253,13 @@ def keep(step, event):
     step[event.place] = event.values
 
 
-def value(name, of):
-    return Value(name, shown(of), thumbnail(of))
+def value(name, look):
+    """The Value of what `look` returns; "?" where it fails, for no look may end the run that it looks at."""
+    try:
+        of = look()
+        return Value(name, shown(of), thumbnail(of))
+    except Exception:
+        return Value(name, "?")
 
 
 def shown(value):
@@ -266,7 +286,8 @@ def thumbnail(value):
     """The first sample of a tensor as a small Image; None for what is no picture, such as attention or a feature map.
 
     Pictures are (B, 3, H, W), or square with 1 or 4 channels, of which the first three are shown. What lies within one
-    and a half standard deviations, or within [-1, 1], is not clipped.
+    and a half standard deviations, or within [-1, 1], is not clipped. Where little is below 0, it is a picture in
+    [0, 1].
     """
     if not isinstance(value, torch.Tensor) or value.ndim != 4 or value.shape[1] not in (1, 3, 4) or not len(value):
         return None
@@ -274,6 +295,7 @@ def thumbnail(value):
     short, long = sorted(x.shape[1:])
     if short < 8 or long > (2 * short if len(x) == 3 else short) or not x.isfinite().all():
         return None
+    x = 2 * x - 1 if -3 * x.min() < x.max() else x
     levels = ((x / max(1.0, 1.5 * x.std().item()) / 2 + 0.5).clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     image = Image.fromarray(levels[..., 0] if len(x) == 1 else levels[..., :3])
     image.thumbnail((SIZE, SIZE), Image.Resampling.BOX)

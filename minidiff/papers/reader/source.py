@@ -1,17 +1,19 @@
 """What is read: the lines of a function, its pairs, and which variable each of its names and letters is."""
 
 import ast
+import functools
 import inspect
 import itertools
 import textwrap
+import types
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from pygments.lexers import PythonLexer
 from pygments.token import Comment, Keyword, Name, Number, Operator, Punctuation, String
 
-from minidiff.papers.pairs import STATEMENTS, Pair, find_pairs
+from minidiff.papers.pairs import STATEMENTS, Pair, Where, find_pairs
 
 KINDS = {  # the first that holds; what is none of these has the kind ""
     Comment: "comment",
@@ -26,6 +28,16 @@ KINDS = {  # the first that holds; what is none of these has the kind ""
     Name.Class: "defined",
     Name.Decorator: "decorator",
     Name.Builtin.Pseudo: "self",
+}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+INNER = {  # what is made around a function: where it keeps it
+    property: "fget",
+    functools.cached_property: "func",
+    functools.partial: "func",
+    functools.partialmethod: "func",
+    classmethod: "__func__",
+    staticmethod: "__func__",
+    types.MethodType: "__func__",
 }
 FOR_TOOLS = ("# fmt:", "# noqa")  # comments that no reader needs
 SIGNATURE = 88  # columns that a signature may fill in a terminal
@@ -106,6 +118,7 @@ class Source:
         first: its first line in that file.
         lines: its text.
         pairs: {line in the file: pairs above the statement there}.
+        failures: list of Failure, comments that were meant as pairs and are none.
         statements: {line in the file: ast statement}, of the paired ones.
     Raises:
         TypeError: `obj` is none of these.
@@ -117,19 +130,21 @@ class Source:
         try:
             lines, first = inspect.getsourcelines(target)
             self.filename = inspect.getsourcefile(target) or inspect.getfile(target)
-        except (OSError, TypeError):
+            margin = len(lines[0]) - len(lines[0].lstrip())
+            lines = "".join(lines).rstrip("\n").split("\n")
+            self.lines = [line if line[:margin].strip() else line[margin:] for line in lines]  # a string may begin at 0
+            text = "\n".join(self.lines)
+            self.tree = ast.parse(text)
+        except (OSError, TypeError, SyntaxError):
             raise OSError(
-                f"the source of {obj!r} is not to be found; it must lie in a file, or in a cell of this notebook"
+                f"the source of {obj!r} is not to be found; it must lie in a file, or in a cell of this notebook, and "
+                "be a statement of its own, as a lambda in a dict is not"
             ) from None
-        self.first = max(first, 1)
-        margin = len(lines[0]) - len(lines[0].lstrip())
-        lines = "".join(lines).rstrip("\n").split("\n")
-        self.lines = [line if line[:margin].strip() else line[margin:] for line in lines]  # a string may begin at 0
-        text = "\n".join(self.lines)
-        self.tree = ast.parse(text)
-        self.pairs = {}
-        for pair in find_pairs(text, self.filename)[0]:
+        self.first, self.pairs = max(first, 1), {}
+        pairs, failures = find_pairs(text, self.filename)
+        for pair in pairs:
             self.pairs.setdefault(self.in_file(pair.where.line), []).append(pair)
+        self.failures = [replace(f, where=Where(self.filename, self.in_file(f.where.line))) for f in failures]
         starts = {self.in_file(n.lineno): n for n in ast.walk(self.tree) if isinstance(n, STATEMENTS)}
         self.statements = {line: starts[line] for line in self.pairs}
         self.name, self.title, self.summary = described(target)
@@ -170,7 +185,7 @@ class Source:
         """{first line: last line} of those that have a line for each argument and no comments: they become one line."""
         found = {}
         for node in ast.walk(self.tree):
-            if isinstance(node, ast.FunctionDef):
+            if isinstance(node, FUNCTIONS):
                 first, last = node.lineno, node.body[0].lineno - 1
                 lines = self.lines[first - 1 : last]
                 if len(lines) > 3 and lines[0].endswith("(") and not any("#" in line for line in lines):
@@ -257,9 +272,9 @@ class Names:
             return
         if isinstance(node, ast.ClassDef):
             owner = self.owner or node.name
-        if isinstance(node, ast.FunctionDef | ast.Lambda):
+        if isinstance(node, (*FUNCTIONS, ast.Lambda)):
             scopes = [(f"{scopes[0][0]}.{getattr(node, 'name', node.lineno)}", bound_in(node)), *scopes]
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, FUNCTIONS):
             self.functions.append((node.lineno, node.end_lineno, scopes, owner))
         name, at = last_name(node)
         if isinstance(node, ast.Name | ast.arg):
@@ -323,7 +338,7 @@ def bound_in(function):
     waiting = list(function.body) if isinstance(function.body, list) else [function.body]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
+        if isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
             continue
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
@@ -331,16 +346,20 @@ def bound_in(function):
     return names
 
 
+def bare(obj):
+    """The function behind a method, a property, a partial or a decorator; what is none of these as it is."""
+    while kept := next((name for kind, name in INNER.items() if isinstance(obj, kind)), None):
+        obj = getattr(obj, kept)
+    if not callable(obj) or inspect.isclass(obj) or (inner := inspect.unwrap(obj)) is obj:
+        return obj
+    return bare(inner)
+
+
 def readable(obj):
     """The module, class or function that `obj` is, freed from decorators."""
-    if isinstance(obj, property):
-        obj = obj.fget
-    if callable(obj) and not inspect.isclass(obj):
-        obj = inspect.unwrap(obj)
-    if inspect.ismodule(obj) or inspect.isclass(obj):
+    obj = bare(obj)
+    if inspect.ismodule(obj) or inspect.isclass(obj) or inspect.isfunction(obj):
         return obj
-    if inspect.isfunction(obj) or inspect.ismethod(obj):
-        return getattr(obj, "__func__", obj)
     hint = (
         f"; its class or one of its methods can, as in read({type(obj).__name__})" if not inspect.isroutine(obj) else ""
     )
@@ -350,11 +369,16 @@ def readable(obj):
     )
 
 
+def is_notebook(module):
+    """bool: whether it is that of a notebook's cells: its documentation is IPython's, its classes' source not found."""
+    return not hasattr(module, "__file__")
+
+
 def described(target):
     """(name, title, summary) of Source; the first line of a module's documentation is its paper."""
     module = target if inspect.ismodule(target) else inspect.getmodule(target)
     title = target.__name__.rpartition(".")[2] if module is target else target.__qualname__
     name = target.__name__ if module is target else f"{getattr(module, '__name__', '?')}.{title}"
-    documents = [getattr(module, "__doc__", None), None if module is target else target.__doc__]
+    documents = [None if is_notebook(module) else module.__doc__, None if module is target else target.__doc__]
     firsts = [inspect.cleandoc(document).split("\n")[0] for document in documents if document]
     return name, title, list(dict.fromkeys(firsts))

@@ -6,6 +6,7 @@ their values at its steps.
 
 import numbers
 import shutil
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +24,9 @@ def read(obj, run=None, step=None):
 
     Args:
         obj: a function, method or property, of this package or your own; a class or module, of which the paired
-            functions are shown; or a name: a pipeline's in the catalogue, such as "ddim", which gives its loop, its
-            scheduler's step and its network's blocks, or that of a class, a method or a module, such as
-            "DDIMScheduler.step".
+            functions are shown; or a name: a pipeline's in the catalogue, such as "ddim", which gives its loop, and,
+            where its weights are in the zoo, its scheduler's step and its networks' blocks; or that of a class, a
+            method or a module, such as "DDIMScheduler.step".
         run: a function without arguments that makes the code run, such as `lambda: pipe(num_inference_steps=20)`; then
             each paired line shows what it computed, and a slider goes through the steps of the run.
         step: which step is shown first, from 0. A step is a call of the scheduler's `step`, or of the outermost
@@ -35,8 +36,10 @@ def read(obj, run=None, step=None):
     Raises:
         TypeError: `obj` is none of these, or `run` cannot be called.
         OSError: the source of `obj` cannot be found.
-        ValueError: there is nothing of that name; `step` without `run`; `run` did not reach a paired line of `obj`;
-            `step` is not one of its steps.
+        ValueError: there is nothing of that name; `step` without `run`; `obj` has no paired line, or `run` did not
+            reach one; `step` is not one of its steps.
+
+    Warns of comments that were meant as pairs and are none.
     """
     if run is None and step is not None:
         raise ValueError(
@@ -54,6 +57,11 @@ def read(obj, run=None, step=None):
     shown = chapters(obj)
     name, title, summary = described(pipeline_class(obj) if isinstance(obj, str) else readable(obj))
     sources = [source for chapter in shown for source in chapter.sources]
+    failures = [failure for source in sources for failure in source.failures]
+    if run and not any(source.pairs for source in sources):
+        raise ValueError("; ".join([f"{name} has no pair, whose values run could show", *map(str, failures)]))
+    for failure in failures:
+        warnings.warn(str(failure), stacklevel=2)
     recording = record(sources, run, int(start), name) if run else None
     parts = [
         Part(chapter.title, source.title, source.summary, source.names, rows_of(source, recording))

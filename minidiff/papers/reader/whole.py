@@ -5,7 +5,7 @@ import json
 from dataclasses import dataclass
 
 import minidiff
-from minidiff.papers.reader.source import Source
+from minidiff.papers.reader.source import Source, bare, is_notebook
 from minidiff.zoo.catalogue import PIPELINES
 
 ENTRIES = ("step", "step_pred", "forward", "__call__")  # shown also where they only call what is paired
@@ -38,12 +38,16 @@ def pipeline_class(name):
 
 
 def of_class(cls):
-    """The sources of its paired methods, its own before those that it inherits."""
+    """The sources of its paired methods, its own before those that it inherits; of a class in a notebook without pairs
+    those of all its methods, since Python finds no other.
+    """
     methods = methods_of(cls)
     sources = {name: Source(function, cls) for name, function in methods.items()}
-    paired = {name for name, source in sources.items() if source.pairs}
+    paired = {name for name, source in sources.items() if source.pairs or source.failures}
+    if not paired and is_notebook(inspect.getmodule(cls)):
+        return list(sources.values())
     shown = paired | {name for name in ENTRIES if name in methods and paired & names_in(methods[name])}
-    return [source for name, source in sources.items() if name in shown] if paired else []
+    return [source for name, source in sources.items() if name in shown]
 
 
 def of_module(module):
@@ -55,8 +59,9 @@ def of_module(module):
                 sources += [Source(function, member) for function in methods_of(member, bases=False).values()]
             elif inspect.isfunction(member):
                 sources.append(Source(member))
-    sources = sorted((source for source in sources if source.pairs), key=lambda source: source.first)
-    return sources if sum(len(s.pairs) for s in sources) == len(whole.pairs) else []
+    sources = sorted((s for s in sources if s.pairs or s.failures), key=lambda source: source.first)
+    count = lambda source: len(source.pairs) + len(source.failures)
+    return sources if sum(map(count, sources)) == count(whole) else []
 
 
 def methods_of(cls, bases=True):
@@ -73,8 +78,7 @@ def methods_of(cls, bases=True):
 
 def function_of(member):
     """The function behind a method, a property or a decorator; None for another member."""
-    member = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
-    member = inspect.unwrap(member) if callable(member) else member
+    member = bare(member)
     return member if inspect.isfunction(member) else None
 
 
@@ -104,18 +108,18 @@ def entries_first(functions, owner, sources):
 
 
 def components(pipeline, name):
-    """(scheduler classes, network classes) that the pipeline runs with: those it makes, and those of its weights."""
+    """(scheduler classes, network classes) that the pipeline runs with: those of its weights, and those it makes."""
     from minidiff import zoo
     from minidiff.pipelines.base import public_class
 
-    made = [getattr(inspect.getmodule(pipeline), n, None) for n in names_in(methods_of(pipeline)["__init__"])]
     weights, loaded = PIPELINES[name].weights, []
     if weights in zoo.names():
         index = json.loads((zoo.path(weights) / "model_index.json").read_text())
         wanted = dict.fromkeys(["unet", *inspect.signature(pipeline).parameters])  # what is asked at each step first
         loaded = [public_class(index[component][1]) for component in wanted if component in index]
-    classes = list(dict.fromkeys(cls for cls in [*made, *loaded] if inspect.isclass(cls)))
-    namesake = f"{pipeline.__name__.removesuffix('Pipeline')}Scheduler"  # another may be named as what one is made of
+    made = map(public_class, names_in(methods_of(pipeline)["__init__"]))
+    classes = list(dict.fromkeys(cls for cls in [*loaded, *made] if cls))
+    namesake = f"{pipeline.__name__.removesuffix('Pipeline')}Scheduler"  # which may be made of the one that is loaded
     schedulers = [cls for cls in classes if cls.__module__.startswith("minidiff.schedulers")]
     schedulers.sort(key=lambda cls: cls.__name__ != namesake)
     return schedulers[:1], [cls for cls in classes if cls.__module__.startswith("minidiff.models")]

@@ -1,5 +1,6 @@
 r"""Shows the TeX of a pair as Unicode text, for a terminal: `\bar\alpha_{t-1}` is ᾱₜ₋₁."""
 
+from minidiff.papers.tex.formula import FUNCTIONS
 from minidiff.papers.tex.tokens import BRACKETS, FONTS, Group, TexError, nest
 
 FRACTIONS = {r"\frac", r"\tfrac"}
@@ -36,6 +37,8 @@ SIGNS = (
         r"\ell": "ℓ",
         r"\cdot": "·",
         r"\odot": "⊙",
+        r"\nabla": "∇",
+        r"\in": "∈",
     }
     | {
         r"\sum": "∑",
@@ -60,6 +63,7 @@ SIGNS = (
         r"\_": "_",
     }
     | dict.fromkeys(NOT_NEEDED, "")
+    | {f"\\{name}": name for name in (*FUNCTIONS, "arg")}
 )
 ACCENTS = {r"\bar": "\u0304", r"\tilde": "\u0303", r"\hat": "\u0302"}
 RAISED = dict(zip("0123456789+−()ni", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱ")) | {"ᵀ": "ᵀ"}
@@ -99,8 +103,10 @@ def plain(tokens):
             out += moved(plain(argument(rest)), LOWERED, "_")
         elif token == "^":
             out += moved(plain(argument(rest)), RAISED, "^")
+        elif token.startswith("\\") and token not in SIGNS:
+            raise TexError(f"{token} has no sign")
         else:
-            out += SIGNS.get(token, " " if token.isspace() else token.removeprefix("\\"))
+            out += SIGNS.get(token, " " if token.isspace() else token)
     return " ".join(out.split()) if "   " not in out else out.strip()
 
 

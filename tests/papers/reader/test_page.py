@@ -1,6 +1,7 @@
 """The page as text: what stays where scripts and styles are taken away, and that nothing else is asked for."""
 
 import ast
+import functools
 import json
 import re
 import unicodedata
@@ -101,7 +102,15 @@ def test_a_line_that_is_only_shown_may_hold_any_command():
         # DDPM Alg. 1, line 5  \nabla_\theta \lVert x \rVert
         return x
 
-    assert '"equations":["nabla_θ ‖x‖"]' in read(g)._repr_html_()
+    assert '"equations":["∇_θ ‖x‖"]' in read(g)._repr_html_()
+
+    def h(a):
+        # SDE Alg. 2, line 3  \mathbb{E}[a] \approx \nabla_\theta a
+        return a
+
+    tex = r"\mathbb{E}[a] \approx \nabla_\theta a"
+    assert json.dumps({"equations": [tex]}, separators=(",", ":"))[1:-1] in read(h)._repr_html_()
+    assert tex in str(read(h)), "as it is written, where there is no sign for a command"
 
 
 def pieces(code):
@@ -217,12 +226,63 @@ def test_what_a_whole_thing_is_made_of():
     assert titles(DDIMScheduler.step) == {"": ["DDIMScheduler.step"]} and titles(DownBlock) == {"": ["DownBlock"]}
 
 
+def test_the_scheduler_is_the_one_that_the_weights_name(tmp_path, monkeypatch):
+    """Also where the pipeline's constructor mentions others, to refuse them."""
+    folder = tmp_path / "notes-dance-diffusion"
+    folder.mkdir()
+    index = {"scheduler": ["diffusers", "IPNDMScheduler"], "unet": ["diffusers", "UNet1DModel"]}
+    (folder / "model_index.json").write_text(json.dumps(index))
+    monkeypatch.setattr("minidiff.zoo.WEIGHTS", tmp_path)
+    loop, scheduler, network = chapters("dance_diffusion")
+    assert loop.title == "The loop" and network.title == "The network: UNet1DModel"
+    assert scheduler.title == "The scheduler: IPNDMScheduler" and scheduler.sources[0].title == "IPNDMScheduler.step"
+    assert [chapter.title for chapter in chapters("score_sde_ve")] == ["The loop"], "without weights"
+
+
+class Made:
+    """Things that are made around functions, which hold pairs."""
+
+    @functools.cached_property
+    def half(self):
+        # DDPM (7)  h = \frac{x}{2}
+        h = self.x / 2
+        return h
+
+    @classmethod
+    def make(cls, x):
+        # DDPM (7)  y = x
+        y = x
+        return y
+
+    async def later(self, x):
+        # DDPM (7)  z = 2 x
+        z = 2 * x
+        return z
+
+
+def test_what_is_made_around_a_function():
+    assert [source.title for source in chapters(Made)[0].sources] == ["Made.half", "Made.make", "Made.later"]
+    for obj in (Made.half, vars(Made)["make"], Made.make, functools.partial(Made.make, 3), Made().later):
+        assert len(Source(obj).pairs) == 1 and read(obj).title.startswith("Made.")
+    assert [name for _, name in Source(Made.later).names.at.values()].count("x") == 2, "in an async function too"
+    actions = {
+        "halve": lambda x: x / 2,
+    }
+    with pytest.raises(OSError, match="be a statement of its own, as a lambda in a dict is not"):
+        read(actions["halve"])
+
+
 def test_names():
     assert read("ddim").name == "minidiff.pipelines.ddim.DDIMPipeline"
     assert read("DDIMScheduler.step").name == read(DDIMScheduler.step).name
     assert read("schedulers.ddim").name == "minidiff.schedulers.ddim"
+    assert read("zoo").name == "minidiff.zoo" and read("models.resnet").name == "minidiff.models.resnet"
     with pytest.raises(ValueError, match="DDIMScheduler"):
         read("DDIMSchedular")
+    with pytest.raises(ValueError, match="'schedulers' is a folder; allowed are the modules in it: base, ddim, ddpm"):
+        read("schedulers")
+    with pytest.raises(ValueError, match="there is no '__main__'"):
+        read("__main__")  # which would run the command line
 
 
 @pytest.mark.parametrize("path", ["page", "page.png"])

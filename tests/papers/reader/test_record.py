@@ -75,6 +75,49 @@ def test_the_outermost_function_that_is_called_again_keeps_the_time():
     assert texts(read(Sampler.__call__, run=sampler)) == ["z = 32"]
 
 
+class Hidden:
+    timesteps, num_inference_steps = 1000, 50  # numbers, where a scheduler has a table
+
+    @property
+    def sigmas(self):
+        raise RuntimeError("not yet")
+
+    def step(self, x, timestep):
+        # DDPM (7)  y = x
+        self.__y = x
+        # DDPM (7)  a = x \quad b = x
+        a, *b = x, x, x
+        # DDPM (7)  z = x
+        self.shown = Unseen()
+        return self.__y, a, b
+
+
+class Unseen:
+    def __repr__(self):
+        raise RuntimeError("nobody may see it")
+
+
+def test_a_look_never_ends_the_run():
+    reading = read(Hidden.step, run=lambda: [Hidden().step(x, x) for x in (1.0, 2.0)], step=1)
+    assert texts(reading) == ["self.__y = 2", "a = 2", "b = 2; 2", "self.shown = ?"]
+    assert reading.step == "step 1 of 0 to 1, t = 2"
+
+
+class Waiting:
+    @property
+    def timesteps(self):
+        raise RuntimeError("set_timesteps was not called")
+
+    def step(self, x):
+        # DDPM (7)  y = x
+        y = x
+        return y
+
+
+def test_a_property_may_fail():
+    assert texts(read(Waiting.step, run=lambda: Waiting().step(3))) == ["y = 3"]
+
+
 def test_of_a_long_run_some_steps_are_kept():
     reading = read(Sampler.halve, run=lambda: [Sampler().halve(k) for k in range(1000)], step=700)
     kept = reading.recording.kept
@@ -114,6 +157,18 @@ def test_thumbnails_are_small_and_show_the_first_picture():
     assert abs(np.asarray(thumbnail(noise)).mean() - 127.5) < 8, "nothing is 0"
     clipped = np.isin(np.asarray(thumbnail(30 * noise)), (0, 255)).mean()
     assert clipped < 0.2, "a sample of a large noise level is no mere black and white"
+
+
+def test_a_picture_from_0_to_1_is_shown_as_one_from_minus_1_to_1_is():
+    noise = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    x = torch.linspace(-1, 1, 32).expand(1, 3, 32, 32)
+    centred, from_0 = (np.asarray(thumbnail(of), int) for of in (x, x / 2 + 0.5))
+    assert np.abs(centred - from_0).max() <= 1 and centred.min() == 0 and centred.max() == 255
+    noisy = np.asarray(thumbnail(x / 2 + 0.5 + 0.05 * noise), int)
+    assert np.abs(noisy - centred).mean() < 12
+    for of in (x, 0.9 * x + 0.1, noise, 1e-3 * noise):  # a bright one and none at all
+        as_it_is = ((of / max(1, 1.5 * of.std()) / 2 + 0.5).clamp(0, 1) * 255).round()
+        assert np.array_equal(np.asarray(thumbnail(of)), as_it_is[0].permute(1, 2, 0).byte().numpy())
 
 
 @pytest.mark.parametrize(

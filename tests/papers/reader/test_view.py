@@ -261,6 +261,54 @@ def test_bad_runs():
         read(halve, lambda: None)
 
 
+def mistyped(beta_t):
+    """Its pair has a key that no paper has."""
+    # DDMP (7)  y = \beta_t
+    y = beta_t
+    return y
+
+
+class Mixed:
+    def right(self, x):
+        # DDPM (7)  y = x
+        y = x
+        return y
+
+    def wrong(self, x):
+        # DDPM (7)  y = \betta_t
+        y = x
+        return y
+
+
+def test_a_mistyped_pair_is_no_fault_of_the_run():
+    line = mistyped.__code__.co_firstlineno + 2
+    said = rf"test_view.py:{line}: the key 'DDMP' is not in the bibliography; did you mean DDPM"
+    with pytest.raises(ValueError, match=f"mistyped has no pair, whose values run could show; .*{said}"):
+        read(mistyped, lambda: pytest.fail("it ran"))
+    with pytest.warns(UserWarning, match=said):
+        assert "# DDMP (7)" in str(read(mistyped))
+    with pytest.warns(UserWarning, match="betta"):
+        assert [part.title for part in read(Mixed).parts] == ["Mixed.right", "Mixed.wrong"]
+
+
+def test_code_of_a_notebook():
+    """Its module's documentation is none, and Python finds no source of its classes, but that of their methods."""
+    from IPython.core.interactiveshell import InteractiveShell
+
+    code = "class Plain:\n    def f(self):\n        return 1\n\n    def g(self):\n        return 2"
+    before = sys.modules["__main__"]
+    shell = InteractiveShell()
+    try:
+        sys.modules["__main__"] = shell.user_module
+        assert shell.run_cell(code).success and "IPython" in shell.user_module.__doc__
+        Plain = shell.user_ns["Plain"]
+        reading = read(Plain)
+        assert reading.summary == [] and [part.title for part in reading.parts] == ["Plain.f", "Plain.g"]
+        assert read(Plain.f).summary == [] and "return 1" in str(read(Plain.f))
+    finally:
+        sys.modules["__main__"] = before
+
+
 def test_nothing_stays_behind_even_if_the_run_fails():
     tracer = lambda *arguments: None
     before = sys.gettrace()
@@ -317,6 +365,8 @@ def test_every_formula_of_the_package_can_be_typeset(tex):
         (r"x_T^{1/\rho}", "x_T^{1/ρ}"),
         (r"\sum_{j=0}^{k-1} c_j", "∑_{j=0}^{k−1} cⱼ"),
         ("not < tex", "not < tex"),
+        (r"t \in [0, \log T]", "t ∈ [0, log T]"),
+        (r"\mathbb{E}[a] \approx a", r"\mathbb{E}[a] \approx a"),
     ],
 )
 def test_unicode(tex, text):
