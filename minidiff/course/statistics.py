@@ -267,7 +267,6 @@ SHOWN = {
     "frechet": lambda entry: f"Fréchet {spread(entry, '.2f')}",
     "same": lambda entry: f"same object {spread(entry, '.0f', 100)} %",
     "distance": lambda entry: f"distance {spread(entry, '.1f')}",
-    "decided": lambda entry: f"decided at t = {spread(entry, '.0f')}",
     "half": lambda entry: f"half decided at t = {spread(entry, '.0f')}",
     "moved": lambda entry: f"moved by {spread(entry, '.2f')} levels",
     "wrong": lambda entry: f"wrong by {spread(entry, '.2f')} levels",
