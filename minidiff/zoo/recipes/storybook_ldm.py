@@ -32,7 +32,8 @@ def latent_unet(in_channels):
 
 
 class Recipe(latents.DiffusionRecipe):
-    name, seed, steps, batch_size = "storybook-ldm", 0, 2_500, 32
+    name, seed, steps, batch_size = "storybook-ldm", 0, 5_000, 32
+    restarts = (2_500,)
 
     def __init__(self):
         self.scheduler = DDIMScheduler(
