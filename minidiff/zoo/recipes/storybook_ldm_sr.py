@@ -2,6 +2,8 @@ r"""storybook-ldm-sr: 16x16 drawings made 64x64, by diffusion over the latents o
 
 High-Resolution Image Synthesis with Latent Diffusion Models. Rombach et al., CVPR 2022, arXiv:2112.10752, section 4.4:
 the small drawing is as high and wide as the latent of the large one, and lies beside it.
+
+What is left to gain: little. Snowflakes, and stars in the sky, stand where they well could, and not where they stood.
 """
 
 import torch
