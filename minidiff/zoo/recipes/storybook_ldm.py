@@ -32,8 +32,8 @@ def latent_unet(in_channels):
 
 
 class Recipe(latents.DiffusionRecipe):
-    name, seed, steps, batch_size = "storybook-ldm", 0, 5_000, 32
-    restarts = (2_500,)
+    name, seed, steps, batch_size = "storybook-ldm", 0, 11_000, 32
+    restarts = (2_500, 5_000)
 
     def __init__(self):
         self.scheduler = DDIMScheduler(
