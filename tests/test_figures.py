@@ -24,5 +24,5 @@ def test_a_figure_is_shown_explained_and_small(figure):
     assert f"`{figure.name}`" in made_by
     assert re.search(rf"^    .*figures/{figure.name}", made_by, re.MULTILINE)
     assert f"figures/{figure.name}" in SHOWN
-    assert figure.stat().st_size < 500_000
+    assert figure.stat().st_size < 1_000_000
     assert np.asarray(Image.open(figure).convert("L")).std() > 10

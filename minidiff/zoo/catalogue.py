@@ -110,7 +110,7 @@ PIPELINES = {
     "latent_diffusion_superresolution": Entry(
         "LDMSuperResolutionPipeline",
         "Rombach et al. 2022, arXiv:2112.10752",
-        "small pictures four times as large, by way of latents",
+        "small pictures made large",
         None,
         "storybook-ldm-sr",
         {"num_inference_steps": 50},

@@ -139,3 +139,16 @@ def test_what_ships_hears_every_word():
     combinations = [*world.SEEN[5::29][:12], *sorted(world.HELD_OUT)[::3][:12]]
     found = recipe("storybook-sd").accuracy(pipe, combinations, 24, guidance_scale=4.0, steps=50)
     assert found["images"] == 24 and found["prompt_accuracy"] >= 21 / 24
+
+
+@pytest.mark.skipif("storybook-sd" not in WEIGHTS, reason="these weights are not in the zoo")
+def test_the_checker_is_not_at_its_limit():
+    """Its threshold has room on both sides: below red mushrooms, and above what is likest to them, red houses."""
+    checker = StableDiffusionSafetyChecker.from_pretrained(zoo.path("storybook-sd"), subfolder="safety_checker")
+    cosines = {}
+    for name in ("mushroom", "house"):
+        images = [world.draw(9_500_000 + k, 64, object=name, colour="red").image for k in range(50)]
+        e = storybook_clip.vectors(checker, images)
+        cosines[name] = torch.cosine_similarity(e, checker.concept_embeds[:1])
+    threshold = checker.concept_embeds_weights[0].item()
+    assert cosines["house"].max() + 0.03 < threshold < cosines["mushroom"].min() - 0.03

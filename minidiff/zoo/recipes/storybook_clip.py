@@ -139,7 +139,7 @@ def checker(network, drawings=1_500):
     """A StableDiffusionSafetyChecker with the vision model of `network` and one concept.
 
     The concept's direction is the mean of its captions'. Its threshold lies where, of drawings made for it, as great a
-    part of others is above as of its own below.
+    part of others is above as of its own below; in the middle, where that is so over a range.
     """
     made = StableDiffusionSafetyChecker(dict(network.vision_model.config), D)
     made.vision_model.load_state_dict(network.vision_model.state_dict())
@@ -161,7 +161,8 @@ def checker(network, drawings=1_500):
     levels = torch.linspace(-1, 1, 2001)
     below = torch.searchsorted(own, levels) / len(own)
     above = 1 - torch.searchsorted(others, levels) / len(others)
-    made.concept_embeds_weights.data[0] = levels[(below - above).abs().argmin()]
+    apart = (below - above).abs()
+    made.concept_embeds_weights.data[0] = levels[apart == apart.min()].mean()
     return made
 
 
