@@ -155,7 +155,7 @@ def test_code_is_written_as_a_page(tmp_path, monkeypatch, capsys):
 def test_a_terminal_gets_colour_and_a_pager(monkeypatch, capsys):
     import shutil
 
-    paged = []
+    paged, handler = [], signal.getsignal(signal.SIGINT)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     monkeypatch.setattr(shutil, "which", lambda name: name)
     monkeypatch.setattr(
@@ -170,7 +170,7 @@ def test_a_terminal_gets_colour_and_a_pager(monkeypatch, capsys):
     monkeypatch.setenv("LINES", "20")
     assert main(["read", "ddim"]) == 0 and capsys.readouterr().out == ""
     ((pager, text, environment),) = paged  # Ctrl-C was the pager's
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     assert pager == ["more", "-f"] and environment["LESS"] == "-R" and "\033[36mDDIM (12), guarded:\033[0m" in text
     monkeypatch.setenv("LINES", "1000")  # all of it fits
     monkeypatch.setenv("NO_COLOR", "1")
@@ -338,7 +338,7 @@ def test_the_tour_draws_nothing_that_it_cannot_keep(with_sound, tmp_path, monkey
 
 def test_the_gallery_is_there_if_its_sounds_cannot_be_written(with_sound, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for name in list(CATALOGUE)[:-1]:
+    for name in set(CATALOGUE) - {"dance_diffusion"}:
         monkeypatch.delitem(CATALOGUE, name)
 
     def full(*arguments):
@@ -351,7 +351,7 @@ def test_the_gallery_is_there_if_its_sounds_cannot_be_written(with_sound, tmp_pa
 
 def test_the_tour_has_its_sounds_beside_it(with_sound, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for name in list(CATALOGUE)[:-1]:
+    for name in set(CATALOGUE) - {"dance_diffusion"}:
         monkeypatch.delitem(CATALOGUE, name)
     assert main(["tour", "--device", "cpu", "--out", "all.png"]) == 0
     assert "The gallery is all.png, its sounds are all.wav." in capsys.readouterr().out

@@ -1,8 +1,9 @@
 """The form of a lesson, so that a learner finishes it and a teacher can plan with it.
 
 A lesson begins with its title, then says what one needs before, what may be skipped and, in a table, the minutes of
-each section. Text comes in small portions. There is a diagram, drawn by a function of that name. Code that only draws
-is folded: its cell has `jupyter={"source_hidden": true}`. Exercises have two hints and a solution, folded below them.
+each section. Text comes in small portions. There is a diagram: its cell calls a function of that name, or is so tagged.
+Code that only draws is folded: its cell has `jupyter={"source_hidden": true}`. Exercises have two hints and a solution,
+folded below them.
 """
 
 import re
@@ -79,7 +80,8 @@ def test_the_head_says_what_one_needs_what_to_skip_and_how_long_each_section_tak
 @every_lesson
 def test_there_is_a_drawn_diagram(source):
     kinds = {"image/png", "image/svg+xml", "text/html", "application/vnd.jupyter.widget-view+json"}
-    drawn = [out for cell, out in outputs_of(source) if re.search(r"\bdiagram(s\.\w+)?\(", cell.source)]
+    draws = lambda cell: re.search(r"\bdiagram(s\.\w+)?\(", cell.source) or "diagram" in cell.metadata.get("tags", ())
+    drawn = [out for cell, out in outputs_of(source) if draws(cell)]
     assert [out for out in drawn if kinds & set(out.get("data", ()))]
 
 
