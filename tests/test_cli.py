@@ -380,8 +380,12 @@ def test_the_tour_shows_what_a_picture_was_made_from(tmp_path, monkeypatch):
     monkeypatch.setattr(cli, "draw", lambda name, *rest: (flat("black"), None, 1.0, calls[name]))
     monkeypatch.setattr("minidiff.zoo.gallery.stack", lambda sheets: shown.extend(sheets) or sheets[0][2])
     assert main(["tour", "--device", "cpu", "--out", str(tmp_path / "tour.png")]) == 0
-    rows = [[sheet.getpixel((60, y)) for y in range(60, sheet.height, 102)] for _, _, sheet in shown]
-    assert rows == [[(255, 255, 255), (0, 0, 0)], [(255, 0, 0), (0, 0, 255), (0, 0, 0)]]
+    rows = {
+        caption.partition(":")[0]: [sheet.getpixel((60, y)) for y in range(60, sheet.height, 102)]
+        for caption, _, sheet in shown
+    }
+    white, black, red, blue = (255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 0, 255)
+    assert rows == {"DDPM": [white, black], "DDIM": [red, blue, black]}
 
 
 def test_lessons_are_copied_but_never_over_a_changed_one(tmp_path, capsys):
