@@ -56,12 +56,11 @@ def nothing(*arguments):
     return None
 
 
-def is_said(check, answers, *more):
-    """Hold wrong answers, at least three beside none at all, against a check, and what it shall say of each."""
+def misjudged(check, answers, *more):
+    """What a check says of wrong answers, at least three beside none at all, where it is not what it shall say."""
     assert len([answer for answer, _ in answers if answer is not nothing]) >= 3
-    for answer, said in answers:
-        found = check(answer, *more)
-        assert said in found and not found.startswith("yes"), found
+    found = [(check(answer, *more), said) for answer, said in answers]
+    return [(words, said) for words, said in found if said not in words or words.startswith("yes")]
 
 
 def test_cat_at_night(pipe):
@@ -72,7 +71,7 @@ def test_cat_at_night(pipe):
         (3, "seed 3 draws: tree, night"),
         (7, "seed 7 draws: star, snow"),
     ]
-    is_said(start_here.cat_at_night, wrong, pipe)
+    assert misjudged(start_here.cat_at_night, wrong, pipe) == []
 
 
 def test_a_cat_that_nobody_is_sure_of_is_almost_one(pipe, monkeypatch):
@@ -97,7 +96,7 @@ def test_stop_after_five(pipe):
         (stops_at(0), "took 1 steps"),
         (stops_nobody, "nobody said pipe.interrupt = True"),
     ]
-    is_said(start_here.stop_after_five, wrong, pipe)
+    assert misjudged(start_here.stop_after_five, wrong, pipe) == []
 
 
 def test_half_way():
@@ -111,7 +110,7 @@ def test_half_way():
         (lambda a, b: third, "What else is in it?"),
         (lambda a, b: (a + b + third) / 3**0.5, "What else is in it?"),
     ]
-    is_said(start_here.half_way, wrong)
+    assert misjudged(start_here.half_way, wrong) == []
 
 
 def weights_of(x_t, data, a, b):
@@ -137,7 +136,7 @@ def test_best_guess():
         (lambda x_t, data, a, b: weights_of(x_t, data, a, b), "answers"),
         (lambda x_t, data, a, b: best(x_t, data, a, b) / 0, "are no numbers"),
     ]
-    is_said(noise_and_denoiser.best_guess, wrong)
+    assert misjudged(noise_and_denoiser.best_guess, wrong) == []
 
 
 def test_arrow():
@@ -149,7 +148,7 @@ def test_arrow():
         (lambda x_t, x_0_hat, a, b: (x_0_hat - x_t) / b**2, "the slope is"),
         (lambda x_t, x_0_hat, a, b: x_0_hat, "the slope is"),
     ]
-    is_said(noise_and_denoiser.arrow, wrong)
+    assert misjudged(noise_and_denoiser.arrow, wrong) == []
 
 
 def test_absolute():
@@ -161,7 +160,7 @@ def test_absolute():
         (lambda values: values[len(values) // 2], "go "),
         (lambda values: values.sort().values[len(values) // 2 - 1], "go up"),
     ]
-    is_said(noise_and_denoiser.absolute, wrong)
+    assert misjudged(noise_and_denoiser.absolute, wrong) == []
 
 
 def test_tick():
@@ -177,7 +176,7 @@ def test_tick():
         (lambda x, beta, z: (1 - beta) ** 0.5 * x + (beta / 2) ** 0.5 * (x**2 - 1), "there is 0.00 times z"),
         (lambda x, beta, z: right(x, beta, z) + 0.1, "the mean moves to 0.10"),
     ]
-    is_said(ddpm.tick, wrong)
+    assert misjudged(ddpm.tick, wrong) == []
 
 
 def wrong_posterior(mean, variance):
@@ -212,7 +211,7 @@ def test_posterior():
         (wrong_posterior(by_ddim, lambda a, b: 0.0), "almost: on the road"),
         (wrong_posterior(bent, lambda a, b: variance(a, b) / 2), "almost: on the road"),
     ]
-    is_said(ddpm.posterior, wrong)
+    assert misjudged(ddpm.posterior, wrong) == []
 
 
 def test_best_eps():
@@ -230,7 +229,7 @@ def test_best_eps():
         (lambda x_t, a, s: right(x_t, a, s) + 0.3 * (unit(x_t, a, s) ** 3 - 3 * unit(x_t, a, s)), "too large; part of"),
         (lambda x_t, a, s: right(x_t, a, s) + 0.5 * (unit(x_t, a, s) ** 2 - 1), "its loss is 0.50 too large"),
     ]
-    is_said(ddpm.best_eps, wrong)
+    assert misjudged(ddpm.best_eps, wrong) == []
 
 
 def ddim_step(x_t, eps, a, b, sigma_t, z, sign=1.0, fresh=1.0, budget=True):
@@ -248,7 +247,7 @@ def test_step():
         (lambda *arguments: ddim_step(*arguments, budget=False), "is the budget"),
         (lambda *arguments: ddim_step(*arguments, fresh=-1.0), "was asked for"),
     ]
-    is_said(ddim.step, wrong)
+    assert misjudged(ddim.step, wrong) == []
 
 
 def test_curve():
@@ -264,7 +263,7 @@ def test_curve():
         (lambda x, sigma, new, s: x * s / (s**2 + sigma**2) ** 0.5, "nothing should move"),  # the end alone
         (lambda x, sigma, new, s: x * ratio(sigma, new, 1.0) ** 0.5, "the network says"),
     ]
-    is_said(ddim.curve, wrong)
+    assert misjudged(ddim.curve, wrong) == []
 
 
 def back(unet, scheduler, t, x, calls=2, undone=True):
@@ -285,7 +284,7 @@ def test_inverse_step(pipe):
         (lambda unet, scheduler, t, x: x, "no: a step forwards"),
         (lambda unet, scheduler, t, x: scheduler.inverse_step(0 * x, t, x).prev_sample, "no: a step forwards"),
     ]
-    is_said(ddim.inverse_step, wrong, pipe)
+    assert misjudged(ddim.inverse_step, wrong, pipe) == []
     assert ddim.inverse_step(back, pipe).startswith("yes: a step forwards"), "one more call than the guess is enough"
 
 
@@ -305,7 +304,7 @@ def test_weights():
         (lambda d: solved(d).flip(0), "equation k holds the powers d^k"),
         (lambda d: 2 * solved(d), "so the weights sum to 1"),
     ]
-    is_said(pndm.weights, wrong)
+    assert misjudged(pndm.weights, wrong) == []
 
 
 def test_order():
@@ -319,7 +318,7 @@ def test_order():
         (lambda sigmas, sigma_next: sigmas, "allowed are 0, and then ever smaller ones"),
         (lambda sigmas, sigma_next: -right(sigmas, sigma_next), "allowed are 0, and then ever smaller ones"),
     ]
-    is_said(pndm.order, wrong, solved)
+    assert misjudged(pndm.order, wrong, solved) == []
     assert pndm.order(right, nothing) == "not yet: exercise 1 comes first, my_weights gives None"
     first_alone = pndm.order(right, lambda d: torch.tensor([1.0, 0, 0, 0]).double())
     assert re.fullmatch("no: the error falls with order 1.*are the weights those of exercise 1[?]", first_alone)
@@ -337,7 +336,7 @@ def test_phi():
         (lambda x, eps, a, b: right(x, eps, a, b) / b**0.5, "is x_bar turned into x again"),
         (lambda x, eps, a, b: 0.5 * right(x, eps, a, b), "two steps and one long step differ"),
     ]
-    is_said(pndm.phi, wrong)
+    assert misjudged(pndm.phi, wrong) == []
 
 
 def test_noise_is_the_seeds():
