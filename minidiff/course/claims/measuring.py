@@ -4,12 +4,11 @@ Each part's result is written as soon as it is there. Until all of them are, eac
 """
 
 import json
-import os
 import shutil
 from importlib import import_module
 from pathlib import Path
 
-from minidiff import zoo
+from minidiff import files, zoo
 from minidiff.course.claims import PAPERS
 from minidiff.course.claims.sampling import Work
 from minidiff.pipelines.ddpm import DDPMPipeline
@@ -67,6 +66,4 @@ def begun(out, run):
 
 def write(out, measurement):
     """The whole file or none of it, whenever it is stopped."""
-    new = out.with_name(f"{out.name}.new")
-    new.write_text(json.dumps(measurement, indent=1) + "\n", encoding="utf-8")
-    os.replace(new, out)
+    files.replace(out, (json.dumps(measurement, indent=1) + "\n").encode())
