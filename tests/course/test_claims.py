@@ -142,16 +142,16 @@ def test_of_drawings_there_and_back_and_of_long_walks_there_are_fewer(pipe, monk
     assert ddim.encoding(pipe, samples=4, steps=(2,))[0]["samples"] == 3
     assert ddim.euler_error(pipe, samples=4, steps=3)[0]["samples"] == 3
     assert ddim.coarsening(pipe, samples=4, steps=10, ends=(0,))[0]["samples"] == 3
-    all_four, few = ddpm.quality(pipe, 4, (2,), ())[1], ddpm.thousand_steps(pipe, 4, (2, 3))[1]
-    assert torch.allclose(few["DDPM", 2], all_four["DDPM", 2][:3], atol=1e-4) and len(few["DDPM", 3]) == 3
+    assert ddpm.quality(pipe, samples=4, steps=(2,), large=())[0]["samples"] == 3
     all_four, few = pndm.as_many_calls(pipe, 4, (5,))[1], pndm.thousand_steps(pipe, 4, (5,), 7)[1]
     assert torch.allclose(few["PLMS", 4], all_four["PLMS", 4][:3], atol=1e-4) and len(few["DDIM", 7]) == 3
 
 
 def test_the_headlines(pipe, monkeypatch):
-    result, _ = ddpm.quality(pipe, samples=4, steps=(2, 3), large=(2,))
+    result, _ = ddpm.quality(pipe, samples=4, steps=(2, 3, 5), large=(2,))
     assert [(c["better"], c["than"]) for c in result["comparisons"]] == [
         (["DDPM", 3], ["DDPM", 2]),
+        (["DDPM", 5], ["DDPM", 3]),
         (["DDPM", 2], ["DDPM, large", 2]),
     ]
     result, _ = pndm.as_many_calls(pipe, samples=2, calls=(5, 6))

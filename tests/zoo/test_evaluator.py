@@ -352,7 +352,7 @@ def test_a_recipe_trains_saves_measures_and_reports(tmp_path, monkeypatch):
 
     monkeypatch.setattr(recipe.Recipe, "drawings", 150)
     monkeypatch.setattr(
-        recipe.Recipe, "measure", lambda self, folder: {"named, rubbish": {"torn": [0.5, 0.4, 0.625]}, "n": 3}
+        recipe.Recipe, "measure", lambda self, folder, device: {"named, rubbish": {"torn": [0.5, 0.4, 0.625]}, "n": 3}
     )
     monkeypatch.setattr(recipe, "drawn", lambda n, seed: (torch.rand(40, 3, 32, 32), None))
     monkeypatch.setattr(recipe.Recipe, "steps", 2)

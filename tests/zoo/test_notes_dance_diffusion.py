@@ -67,7 +67,7 @@ def test_a_run_of_three_steps(tmp_path, monkeypatch):
     }
     measure = kind.measure
     monkeypatch.setattr(kind, "network", lambda self: UNet1DModel(8192, 8000, 1, 1, **blocks))
-    monkeypatch.setattr(kind, "measure", lambda self, folder: measure(self, folder, samples=50, steps=2))
+    monkeypatch.setattr(kind, "measure", lambda self, *where: measure(self, *where, samples=50, steps=2))
     monkeypatch.setattr(kind, "steps", 3)
     monkeypatch.setattr(kind, "drawings", 20)
 

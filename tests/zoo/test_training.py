@@ -125,6 +125,28 @@ def test_a_run_cut_short_has_the_whole_curve():
     assert [learning_rate_share(recipe, step, 9) for step in range(9)] == short
 
 
+@pytest.mark.parametrize("bfloat16", [True, False])
+def test_half_precision_is_left_out_where_a_recipe_says_so(tmp_path, monkeypatch, bfloat16):
+    monkeypatch.setattr(training, "half_precision", lambda device: torch.autocast(device, torch.bfloat16))
+    monkeypatch.setattr(Line, "bfloat16", bfloat16)
+    dtypes, loss = set(), Line.loss
+
+    def looking(self, network, *arguments):
+        dtypes.add(network(torch.zeros(1, 1)).dtype)
+        return loss(self, network, *arguments)
+
+    monkeypatch.setattr(Line, "loss", looking)
+    train(Line(), tmp_path)
+    assert dtypes == {torch.bfloat16 if bfloat16 else torch.float32}
+
+
+def test_what_is_measured_is_drawn_where_it_was_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "train", lambda *arguments: (None, {"steps": Line.steps, "device": arguments[2]}))
+    monkeypatch.setattr(Line, "save", lambda *arguments: None)
+    monkeypatch.setattr(Line, "measure", lambda self, folder, device: {"drawn on": device})
+    assert training.finish(Line(), tmp_path, "cuda") == {"drawn on": "cuda"}
+
+
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):
     recipe = Line()
     train(recipe, tmp_path, steps=6)

@@ -395,7 +395,7 @@ class Recipe(TrainingRecipe):
         network.reference_covariance.copy_(covariance)
         network.half().save_pretrained(folder)
 
-    def measure(self, folder):
+    def measure(self, folder, device="cpu"):
         """Accuracies and shares named, each with a 95 % bootstrap interval where it is a share of 2,000."""
         network, g = Evaluator.from_pretrained(folder), torch.Generator().manual_seed(self.seed)
         unseen, labels = drawn(10_000, MEASURED)

@@ -73,9 +73,9 @@ class Recipe(TrainingRecipe):
     def save(self, network, folder):
         DanceDiffusionPipeline(network.half(), self.scheduler).save_pretrained(folder)
 
-    def measure(self, folder, samples=500, steps=50):
+    def measure(self, folder, device="cpu", samples=500, steps=50):
         """`sounds.evaluate` for as many samples."""
-        pipe = DanceDiffusionPipeline.from_pretrained(folder)
+        pipe = DanceDiffusionPipeline.from_pretrained(folder).to(device)
         pipe.set_progress_bar_config(disable=True)
         draw = lambda k: pipe(25, steps, torch.Generator().manual_seed(k)).audios
         return {"steps": steps} | sounds.evaluate(np.concatenate([draw(k) for k in range(samples // 25)]))

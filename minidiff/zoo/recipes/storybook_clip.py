@@ -107,7 +107,7 @@ class Recipe(TrainingRecipe):
         network.half().text_model.save_pretrained(folder / "text_encoder")
         checker(network.float()).half().save_pretrained(folder / "safety_checker")
 
-    def measure(self, folder):
+    def measure(self, folder, device="cpu"):
         return worth(StableDiffusionSafetyChecker.from_pretrained(folder / "safety_checker"))
 
 

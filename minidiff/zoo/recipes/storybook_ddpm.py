@@ -88,9 +88,9 @@ class Recipe(TrainingRecipe):
     def save(self, network, folder):
         DDPMPipeline(network.half(), self.scheduler).save_pretrained(folder)
 
-    def measure(self, folder, samples=2_000, steps=50):
+    def measure(self, folder, device="cpu", samples=2_000, steps=50):
         """What DDIM's samples are worth."""
-        pipe = DDIMPipeline.from_pretrained(folder)
+        pipe = DDIMPipeline.from_pretrained(folder).to(device)
         pipe.set_progress_bar_config(disable=True)
         draw = lambda k: pipe(100, torch.Generator().manual_seed(k), num_inference_steps=steps, output_type="pt").images
         pictures = torch.cat([draw(k) for k in range(samples // 100)])

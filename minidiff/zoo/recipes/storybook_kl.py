@@ -54,6 +54,6 @@ class Recipe(TrainingRecipe):
         scaled.load_state_dict(network.state_dict())
         scaled.half().save_pretrained(folder)
 
-    def measure(self, folder):
+    def measure(self, folder, device="cpu"):
         """How well 500 unseen drawings come back."""
         return latents.reconstruction(AutoencoderKL.from_pretrained(folder), latents.unseen_drawings(500))[0]

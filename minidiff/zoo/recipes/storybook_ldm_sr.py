@@ -56,9 +56,9 @@ class Recipe(latents.DiffusionRecipe):
         pipe = LDMSuperResolutionPipeline(self.autoencoder().half(), network.half(), self.scheduler)
         pipe.save_pretrained(folder)
 
-    def measure(self, folder, samples=1_000, steps=50):
+    def measure(self, folder, device="cpu", samples=1_000, steps=50):
         """Unseen drawings made small and large again: by the pipeline, and by bicubic interpolation."""
-        pipe, x = LDMSuperResolutionPipeline.from_pretrained(folder), latents.unseen_drawings(samples)
+        pipe, x = LDMSuperResolutionPipeline.from_pretrained(folder).to(device), latents.unseen_drawings(samples)
         pipe.set_progress_bar_config(disable=True)
         y = shrunk(x)
         parts = [
@@ -66,8 +66,8 @@ class Recipe(latents.DiffusionRecipe):
             for k, part in enumerate(y.split(100))
         ]
         measures = {"steps": steps}
-        for name, x_hat in (("pipeline", torch.cat(parts) * 2 - 1), ("bicubic", bicubic(y))):
+        for name, x_hat in (("pipeline", torch.cat(parts).cpu() * 2 - 1), ("bicubic", bicubic(y))):
             quality = evaluate(x_hat / 2 + 0.5)
             measures[name] = {key: quality[key] for key in ("images", "named", "frechet", "frechet_floor")}
             measures[name]["decibels"] = latents.decibels(x_hat, x).mean().item()
-        return measures | {"autoencoder": worth(pipe.vqvae)}
+        return measures | {"autoencoder": worth(pipe.vqvae.to("cpu"))}

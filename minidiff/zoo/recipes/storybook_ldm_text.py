@@ -112,16 +112,16 @@ class Recipe(latents.DiffusionRecipe):
         pipe.save_pretrained(folder)
         write_vocabulary(Path(folder, "tokenizer"))  # the form in which BERT's tokenizers are published
 
-    def measure(self, folder, samples=1_000, steps=20, guidance_scale=4.0):
+    def measure(self, folder, device="cpu", samples=1_000, steps=20, guidance_scale=4.0):
         """How many of 1,000 prompts are drawn as they say, for combinations seen in training and for held-out ones."""
-        pipe = LDMTextToImagePipeline.from_pretrained(folder)
+        pipe = LDMTextToImagePipeline.from_pretrained(folder).to(device)
         pipe.set_progress_bar_config(disable=True)
         measures = {"steps": steps}
         groups = {"seen": world.SEEN, "held_out": sorted(world.HELD_OUT)}
         for name, combinations in groups.items():
             for scale, n in ((guidance_scale, samples), (1.0, 100), (2.0, 100), (7.5, 100)):
                 measures[f"{name}, guidance_scale {scale:g}"] = self.accuracy(pipe, combinations, n, scale, steps)
-        measures["autoencoder"] = latents.reconstruction(pipe.vqvae, latents.unseen_drawings(500))[0]
+        measures["autoencoder"] = latents.reconstruction(pipe.vqvae.to("cpu"), latents.unseen_drawings(500))[0]
         return measures
 
     def accuracy(self, pipe, combinations, n, guidance_scale, steps):

@@ -110,12 +110,12 @@ class Recipe(latents.DiffusionRecipe):
         pipe.save_pretrained(folder)
         words.write(Path(folder, "tokenizer"))
 
-    def measure(self, folder, samples=1_000, fewer=100):
+    def measure(self, folder, device="cpu", samples=1_000, fewer=100):
         """How many prompts are drawn as they say, for combinations seen in training and for held-out ones: of many by
         DPM-Solver++ with 20 steps, of fewer by PNDM, as the folder has it, with 50. And how often a sketch of three
         flat shapes becomes the scene that it is a sketch of.
         """
-        pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+        pipe = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None).to(device)
         pipe.set_progress_bar_config(disable=True)
         solver = DPMSolverMultistepScheduler.from_config(pipe.scheduler.config)
         quick = StableDiffusionPipeline(**pipe.components | {"scheduler": solver})
@@ -127,7 +127,7 @@ class Recipe(latents.DiffusionRecipe):
                 key = f"{name}, PNDM, guidance_scale {scale:g}"
                 measures[key] = self.accuracy(pipe, combinations, fewer, scale, 50)
         measures["sketches"] = self.from_sketches(StableDiffusionImg2ImgPipeline(**pipe.components), 2 * fewer)
-        measures["autoencoder"] = latents.reconstruction(pipe.vae, latents.unseen_drawings(500))[0]
+        measures["autoencoder"] = latents.reconstruction(pipe.vae.to("cpu"), latents.unseen_drawings(500))[0]
         checker = StableDiffusionSafetyChecker.from_pretrained(folder, subfolder="safety_checker")
         return measures | {"safety_checker": storybook_clip.worth(checker)}
 

@@ -49,18 +49,18 @@ class Recipe(storybook_sd.Recipe):
         which = torch.tensor([words.index_of(attributes) for attributes in shown])
         return torch.cat(z), m, torch.cat(z_masked), which
 
-    def measure(self, folder, n=200, steps=50, guidance_scale=4.0):
+    def measure(self, folder, device="cpu", n=200, steps=50, guidance_scale=4.0):
         """How often the object that a prompt names stands in the hole of an unseen drawing, and how well what is
         outside of it is kept.
         """
-        pipe = StableDiffusionInpaintPipeline.from_pretrained(folder, safety_checker=None)
+        pipe = StableDiffusionInpaintPipeline.from_pretrained(folder, safety_checker=None).to(device)
         pipe.set_progress_bar_config(disable=True)
         before = [sketches.with_hole(9_300_000 + k) for k in range(n)]
         wanted = [one.attributes | other_object(9_400_000 + k) for k, one in enumerate(before)]
         prompts = [world.caption(attributes) for attributes in wanted]
         images, holes = [one.image for one in before], [one.mask for one in before]
         call = {"num_inference_steps": steps, "guidance_scale": guidance_scale, "output_type": "pt"}
-        after = pipe(prompts, images, holes, generator=torch.Generator().manual_seed(0), **call).images
+        after = pipe(prompts, images, holes, generator=torch.Generator().manual_seed(0), **call).images.cpu()
         said, asked = look(as_pictures(after)[0]), captioned(prompts, n)
         right = {name: said[name].argmax(dim=1) == asked[name] for name in world.ATTRIBUTES}
         return {

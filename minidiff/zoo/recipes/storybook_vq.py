@@ -63,7 +63,7 @@ class Recipe(TrainingRecipe):
         scaled(network, latents.latent_std(latents.encoded(network, pixels)))
         network.half().save_pretrained(folder)
 
-    def measure(self, folder):
+    def measure(self, folder, device="cpu"):
         return worth(VQModel.from_pretrained(folder))
 
 

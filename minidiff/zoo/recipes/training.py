@@ -32,10 +32,12 @@ class TrainingRecipe(ABC):
         restarts: the steps at which all this begins anew from the averaged weights, for a run of several parts (SGDR,
             Loshchilov & Hutter, ICLR 2017).
         ema_decay: of the moving average of the weights, which is what is kept.
+        bfloat16: whether to multiply in it where that is fast; False where 8 bits are too few.
     """
 
     name, seed, steps, batch_size = "", 0, 0, 64
     learning_rate, warmup, restarts, ema_decay = 1e-3, 300, (), 0.999
+    bfloat16 = True
 
     @abstractmethod
     def network(self):
@@ -63,8 +65,8 @@ class TrainingRecipe(ABC):
         """Write the trained weights to `folder`, float16."""
 
     @abstractmethod
-    def measure(self, folder):
-        """A dict of what the trained weights are worth, with the sizes of the samples."""
+    def measure(self, folder, device="cpu"):
+        """A dict of what the trained weights are worth, with the sizes of the samples, which are drawn on `device`."""
 
     def described(self, measures):
         """`measures` in Markdown, for people."""
@@ -108,7 +110,7 @@ def train(recipe, out, device="cpu", steps=None):
 
         for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = group.setdefault("peak", group["lr"]) * learning_rate_share(recipe, step, steps)
-        with half_precision(device):
+        with half_precision(device) if recipe.bfloat16 else nullcontext():
             loss = recipe.loss(network, batch, generator, step)
         network.zero_grad(set_to_none=True)
         loss.backward()
@@ -192,7 +194,7 @@ def finish(recipe, out, device="cpu", steps=None):
     recipe.save(network, Path(out))
     if run["steps"] < recipe.steps:
         return None
-    measures = recipe.measure(Path(out))
+    measures = recipe.measure(Path(out), device)
     write_report(Path(out), recipe, run, measures)
     return measures
 
