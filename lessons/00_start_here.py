@@ -40,6 +40,7 @@ import torch
 import minidiff
 from minidiff import DDIMPipeline, DDIMScheduler, widgets, zoo
 from minidiff.course.exercises import start_here as exercises
+from minidiff.course.questions import start_here as questions
 
 device = "cuda" if torch.cuda.is_available() else "cpu"
 print("runs on the", {"cuda": "GPU", "cpu": "processor"}[device])
@@ -109,17 +110,8 @@ widgets.diagram(
 # If we removed *all* of that noise at once, we would see the picture that the network believes in at this moment. It is
 # called $\hat x_0$. (A hat on a letter means: a guess of it.) Here is a question about it. Choose first, then look.
 
-# %% jupyter={"source_hidden": true}
-widgets.ask(
-    "In the first step the network sees nothing but noise. In which picture does it believe?",
-    {
-        "in no picture: all grey": "It has learnt more than that. The sky is above in every drawing, for example.",
-        "in one of the 50,000 drawings": "Which one? Nothing in the noise tells it yet.",
-        "in the mean of all drawings": "All drawings are still possible. Their mean is the guess with the smallest "
-        "error, on average; lesson 1 shows why.",
-    },
-    right="in the mean of all drawings",
-)
+# %%
+questions.first_belief()
 
 # %% [markdown]
 # Now press the play button, or move the slider. On the left is $x_t$, in the middle $\hat x_0$, on the right the noise

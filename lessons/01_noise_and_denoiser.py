@@ -42,7 +42,7 @@ from torch import nn
 from torch.nn.functional import silu
 
 from minidiff import DDIMPipeline, DDPMScheduler, widgets, zoo
-from minidiff.course import diagrams, points
+from minidiff.course import architecture, points
 from minidiff.course.claims import sampling
 from minidiff.course.exercises import noise_and_denoiser as exercises
 from minidiff.course.questions import noise_and_denoiser as questions
@@ -363,7 +363,7 @@ figure
 # two things: the whole (is there a sky?) and each pixel (which part of it is noise?).
 
 # %% jupyter={"source_hidden": true} tags=["diagram"]
-diagrams.unet(pipe.unet)
+architecture.diagram(pipe.unet)
 
 # %% [markdown]
 # A *map* is a picture of some feature, such as edges. On the way down (blue) the maps get smaller, so that far pixels

@@ -48,6 +48,7 @@ from minidiff import DDPMPipeline, DDPMScheduler, widgets, zoo
 from minidiff.course import claims, official, statistics
 from minidiff.course.claims import ddpm, sampling
 from minidiff.course.exercises import ddpm as exercises
+from minidiff.course.questions import ddpm as questions
 from minidiff.zoo.evaluator import as_tensor
 
 torch.set_grad_enabled(False)  # nothing is trained here
@@ -114,17 +115,8 @@ alpha_bar = scheduler.alpha_bar[299]
 print(f"300 ticks:   mean {x.mean():.2f}, standard deviation {x.std():.2f}")
 print(f"once by (4): mean {alpha_bar**0.5 * 0.8:.2f}, standard deviation {(1 - alpha_bar) ** 0.5:.2f}")
 
-# %% jupyter={"source_hidden": true}
-widgets.ask(
-    r"Half of the 1000 ticks are over. How much of the picture's variance is left, $\bar\alpha_{500}$?",
-    {
-        "a half": "The $\\beta_t$ are small at first, but they add up.",
-        "a quarter": "",
-        "a twelfth": "The $\\beta_t$ of the first 500 ticks have the sum 2.5, and $\\bar\\alpha_{500}$ is about "
-        "exp(-2.5) = 0.08.",
-    },
-    right="a twelfth",
-)
+# %%
+questions.half_way()
 
 # %% [markdown]
 # The widget shows $\bar\alpha_t$, and the *signal-to-noise ratio* $\bar\alpha_t / (1 - \bar\alpha_t)$ in decibels (dB):
@@ -272,16 +264,8 @@ plt.show()
 # whose loss is small, get more weight (*P2 weights*, Choi et al.,
 # [arXiv:2204.00227](https://arxiv.org/abs/2204.00227)).
 
-# %% jupyter={"source_hidden": true}
-widgets.ask(
-    "At which times does the network tell the noise better?",
-    {
-        "with little noise, at small t": "There the noise is one part in a hundred. It must be found among the details "
-        "of the picture.",
-        "with much noise, at large t": "There nearly everything is noise, and it need only repeat what it sees.",
-    },
-    right="with much noise, at large t",
-)
+# %%
+questions.easier_times()
 
 # %% [markdown]
 # We ask the network about 64 drawings that it has never seen. The loss is the mean of the squared error over all
@@ -370,36 +354,33 @@ widgets.scrub(walk, frames=16)
 # evaluator. The scales differ; on both, less is better.
 
 # %% [markdown]
-# Even true drawings do not get 0, since any 1,000 of them differ a little from the rest. *Named* is the share of
-# pictures in which the evaluator is at least 90 % sure of an object.
+# Even true drawings do not get 0, since any 500 of them differ a little from the rest. *Named* is the share of pictures
+# in which the evaluator is at least 90 % sure of an object.
 #
 # <details><summary>What the intervals mean</summary>
 #
-# How different would another 1,000 pictures be? Draw 1,000 from our 1,000, with repetition, and measure again. Do this
-# a thousand times. The middle 95 % of the results is the (bootstrap) interval.
+# How different would another 500 pictures be? Draw 500 from our 500, with repetition, and measure again. Do this a
+# thousand times. The middle 95 % of the results is the (bootstrap) interval.
 # </details>
 
 # %% jupyter={"source_hidden": true}
-large = claims.measured("ddim")["ddim_against_ddpm"]  # it has DDPM's rows too
-names = [f"DDPM, {steps} steps" for steps in (10, 20, 50, 100)]
-entries, floor = statistics.entries_of(large, "frechet", names), statistics.floor_of(large["samples"])
-thousand = claims.measured("ddpm").get("thousand_steps")  # 500 pictures
-if thousand:
-    entries |= statistics.entries_of(thousand, "frechet", ["DDPM, 1000 steps"])
-print(f"{large['samples']} pictures a bar" + ", 500 with 1000 steps" * bool(thousand))
+large = claims.measured("ddpm")["quality"]
+entries = statistics.entries_of(large, "frechet", [f"DDPM, {steps} steps" for steps in (10, 100, 1000)])
 statistics.bars(
     entries,
-    "Fréchet distance to true drawings (less is better)",
-    floor=floor,
-    paper={"DDPM, 1000 steps": 3.17} if thousand else None,
+    f"Fréchet distance ({large['samples']} pictures a bar; less is better)",
+    floor=large["floor"],
+    paper={"DDPM, 1000 steps": 3.17},
     paper_label="FID on CIFAR-10 (paper)",
 )
 
 # %% tags=["nbval-check-output"]
-best, named = (statistics.entries_of(large, measure)["DDPM, 100 steps"] for measure in ("frechet", "named"))
-print("100 steps: at least 95 % of the pictures are named:", "yes" if named["low"] >= 0.95 else "no")
-print("100 steps are better than 10:", statistics.verdict(best, entries["DDPM, 10 steps"], less_is_better=True))
-print("true drawings are still better:", statistics.verdict(floor, best, less_is_better=True))
+best, named = (statistics.entries_of(large, measure)["DDPM, 1000 steps"] for measure in ("frechet", "named"))
+print("1000 steps: at least 95 % of the pictures are named:", "yes" if named["low"] >= 0.95 else "no")
+for two in large["comparisons"][:2]:
+    (_, more), (_, fewer) = two["better"], two["than"]
+    print(f"{more} steps are better than {fewer}: {two['frechet']['verdict']}")
+print("true drawings are still better:", statistics.verdict(large["floor"], best, less_is_better=True))
 
 # %% [markdown]
 # Live, with 32 pictures, too few for a Fréchet distance:
@@ -431,25 +412,15 @@ for name in ("DDPM, 10 steps", "DDPM, large, 10 steps"):
 # always right, 0 no better than chance. (Statisticians call this Cohen's kappa.) We call an attribute half decided
 # where its curve passes one half.
 
-# %% jupyter={"source_hidden": true}
-widgets.ask(
-    "What is decided first?",
-    {
-        "which object it is": "A matter of edges, and those come late.",
-        "the object's colour": "A shape without edges already has a colour. But there is something larger.",
-        "day, sunset, night or snow": "It colours every pixel of the picture, so a little of it can be seen through "
-        "much noise.",
-        "whether there are mountains": "They fill a strip of the picture, of a few pixels.",
-    },
-    right="day, sunset, night or snow",
-)
+# %%
+questions.decided_first()
 
 # %%
 live, _ = ddpm.agreement(pipe, samples=96, steps=25)
 print("live:", statistics.table(live))
 
 # %% jupyter={"source_hidden": true}
-large = claims.measured("ddpm").get("agreement", live)
+large = claims.measured("ddpm")["agreement"]
 print(f"{large['samples']} walks of {large['steps']} steps")
 statistics.curves(
     ddpm.curves_of(large),

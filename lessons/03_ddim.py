@@ -48,6 +48,7 @@ from minidiff import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, w
 from minidiff.course import claims, mixture, official, statistics
 from minidiff.course.claims import ddim, sampling
 from minidiff.course.exercises import ddim as exercises
+from minidiff.course.questions import ddim as questions
 from minidiff.widgets.plots import Plot
 
 torch.set_grad_enabled(False)  # nothing is trained here
@@ -124,17 +125,8 @@ figure
 # Now an experiment. We noise 100,000 copies of the number $x_0 = 0.5$ to one level. Then the code steps to the next
 # one, with three values of $\eta$.
 
-# %% jupyter={"source_hidden": true}
-widgets.ask(
-    "For which $\\eta$ will $x_{t-1}$ spread the most?",
-    {
-        "0": "Nothing is replaced, but the old noise fills the whole budget.",
-        "1": "The most is replaced: fresh noise comes in, and old noise goes out to make room.",
-        "all the same": "The budget $1 - \\bar\\alpha_{t-1}$ is always spent, all of it.",
-    },
-    right="all the same",
-    because="$\\eta$ says how much of the noise is replaced on the way, not how much there is.",
-)
+# %%
+questions.spread()
 
 # %% tags=["nbval-check-output"]
 scheduler = DDIMScheduler(clip_sample=False)
@@ -241,23 +233,13 @@ print("its slope is the predicted noise:", "yes" if (slope - eps_theta).abs().ma
 # 50 steps. Make one part of it five times coarser, and leave the rest as it is. By how much does the picture change?
 # (The unit is a *level*: there are 255 between black and white.)
 
-# %% jupyter={"source_hidden": true}
-widgets.ask(
-    "Which part of the walk is hurt most by long steps?",
-    {
-        "the beginning, where nearly all is noise": "The steps in σ are huge, but the slope turns very little.",
-        "the middle": "Here the object is decided, and it does cost. But less than the end.",
-        "the end, close to the picture": "The steps in σ are small, but here edges and windows are decided, and the "
-        "slope turns most.",
-    },
-    right="the end, close to the picture",
-    because="The two figures below have the numbers.",
-)
+# %%
+questions.long_steps()
 
 # %%
 large = claims.measured("ddim")
-parts = large.get("coarsening") or ddim.coarsening(pipe, samples=4)[0]
-errors = large.get("euler_error") or ddim.euler_error(pipe, samples=4)[0]
+parts = large["coarsening"]
+errors = large["euler_error"]
 
 # %% jupyter={"source_hidden": true}
 statistics.bars(
@@ -298,7 +280,7 @@ statistics.curves(
     statistics.lines_of(few, "frechet", only=["DDIM", "DDPM"]),
     "steps",
     f"Fréchet distance ({few['samples']:,} drawings)",
-    floor=few.get("floor"),
+    floor=few["floor"],
     paper=FID,
     paper_label="FID on CIFAR-10 (paper)",
     xscale="log",
@@ -332,16 +314,8 @@ print(statistics.table(live))
 # Section 5.2: from the same $x_T$, few steps and many give the same picture, but for details. Here DDIM and DDPM start
 # from one noise. DDPM adds fresh noise after each step.
 
-# %% jupyter={"source_hidden": true}
-widgets.ask(
-    "At which of the 20 steps do the two guesses of the picture begin to differ?",
-    {
-        "at step 2": "DDPM has added fresh noise once, and the guess moves with it.",
-        "at step 10": "Until then both x look like noise to you. The guesses differ long before.",
-        "at step 18": "By then they are different pictures.",
-    },
-    right="at step 2",
-)
+# %%
+questions.first_difference()
 
 # %%
 walkers = {"DDIM": pipe, "DDPM": DDPMPipeline(pipe.unet, DDPMScheduler.from_config(pipe.scheduler.config))}
@@ -387,18 +361,8 @@ print("DDIM's noise decides more than DDPM's:", statistics.verdict(same["DDIM"][
 # %% [markdown]
 # The *chord* $(1-u)\,x_a + u\,x_b$ is the straight line between them. It leaves the sphere.
 
-# %% jupyter={"source_hidden": true}
-widgets.ask(
-    "How long is the noise half way along the chord, as a part of $\\sqrt d$?",
-    {
-        "1": "This is the great circle.",
-        "0.7": "The two noises have nothing to do with each other, so their squares add up: 1/4 + 1/4 is 1/2, and its "
-        "root is 0.7.",
-        "0": "So it would be if the two noises were opposite to each other.",
-    },
-    right="0.7",
-    because="On the chord the network is shown too little noise.",
-)
+# %%
+questions.half_way_along_the_chord()
 
 # %%
 x_a, x_b = noise(21), noise(30)
@@ -423,7 +387,7 @@ between = large["interpolation"]
 statistics.bars(
     {row["sampler"]: row["frechet"] for row in between["rows"]},
     "Fréchet distance (less is better)",
-    floor=between.get("floor"),
+    floor=between["floor"],
 )
 
 # %% tags=["nbval-check-output"]
@@ -477,23 +441,29 @@ statistics.bars(statistics.entries_of(ways, "lost"), "share of drawings that are
 # Here are four drawings. The last two are chosen, because they get lost.
 
 # %%
-chosen = sampling.drawings(13, 32, seed=0)[[0, 1, 8, 12]]
+lost = [k for k in rows[100]["which"] if k not in rows[20]["which"]][:2]
+chosen = sampling.drawings(lost[-1] + 1, 32, seed=0)[[0, 1, *lost]]
 walker = sampling.sampler("DDIM, no clip", pipe)
-rows = [*(chosen / 2 + 0.5)]
+shown = [*(chosen / 2 + 0.5)]
 for steps in (20, 100):
     found = ddim.encode(pipe.unet, walker.scheduler, chosen.to(device), steps)
-    rows += [*sampling.draw(walker, found, steps)]
-    print(f"{steps:3} steps find a noise with a standard deviation of {found.std():.2f}")
-widgets.sheet(sampling.images(torch.stack(rows)), columns=4, size=64)
+    shown += [*sampling.draw(walker, found, steps)]
+widgets.sheet(sampling.images(torch.stack(shown)), columns=4, size=64)
 
 # %% [markdown]
 # Above the drawings, then what comes back with 20 and with 100 steps. What comes back in the place of a lost drawing is
 # a good one, but another.
 
 # %% [markdown]
-# Why do more steps lose more? Look at the noise that is found. True noise has standard deviation 1. With 20 steps there
-# is a fifth of it: too little to hide the drawing, so the way back has little to decide. With 100 steps there is half.
-# Then, we think, the object is decided again, and a small error changes it.
+# Why do more steps lose more? Look at the noise that is found. True noise has standard deviation 1.
+
+# %% tags=["nbval-check-output"]
+for steps in (20, 100):
+    print(f"{steps:3} steps find a noise with a standard deviation of {statistics.spread(rows[steps]['std'], '.2f')}")
+
+# %% [markdown]
+# With 20 steps there is a fifth of it: too little to hide the drawing, so the way back has little to decide. With 100
+# steps there is half. Then, we think, the object is decided again, and a small error changes it.
 
 # %% [markdown]
 # ## With the official weights

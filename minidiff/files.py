@@ -13,6 +13,7 @@ A variant stands before the last dot: diffusion_pytorch_model.fp16.safetensors, 
 
 import contextlib
 import errno
+import io
 import json
 import os
 import shutil
@@ -304,6 +305,13 @@ def replace(path, content):
         os.replace(new, path)
     finally:
         new.unlink(missing_ok=True)
+
+
+def save(state, path):
+    """`torch.save`; until the file is whole, the old one stays."""
+    whole = io.BytesIO()
+    torch.save(state, whole)
+    replace(path, whole.getbuffer())
 
 
 def some(names):

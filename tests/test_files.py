@@ -397,3 +397,17 @@ def test_no_advice_that_opens_a_door_is_passed_on(tmp_path):
         files.read_weights(tmp_path / "a.bin")
     shown = "".join(traceback.format_exception(caught.value))
     assert "weights_only" not in shown and "safe_globals" not in shown
+
+
+def test_what_is_saved_is_whole_or_the_old(tmp_path, monkeypatch):
+    file = tmp_path / "checkpoint.pt"
+    files.save({"step": torch.tensor(1)}, file)
+
+    def full(*paths):
+        raise OSError(errno.ENOSPC, "no space left")
+
+    monkeypatch.setattr(files.os, "replace", full)
+    with pytest.raises(OSError, match="no space"):
+        files.save({"step": torch.tensor(2)}, file)
+    assert torch.load(file, weights_only=True)["step"] == 1
+    assert [left.name for left in tmp_path.iterdir()] == ["checkpoint.pt"]

@@ -248,7 +248,7 @@ class DiscreteScheduler(Scheduler):
             v = model_output
             # PD §4  \hat x_0 = \sqrt{\bar\alpha_t}\, x_t - \sqrt{1 - \bar\alpha_t}\, v
             x_0_hat = alpha_bar_t**0.5 * x_t - (1 - alpha_bar_t) ** 0.5 * v
-            # PD §4, rearranged  \epsilon_\theta = \sqrt{\bar\alpha_t}\, v + \sqrt{1 - \bar\alpha_t}\, x_t
+            # PD app. D  \epsilon_\theta = \sqrt{\bar\alpha_t}\, v + \sqrt{1 - \bar\alpha_t}\, x_t
             eps_theta = alpha_bar_t**0.5 * v + (1 - alpha_bar_t) ** 0.5 * x_t
         return x_0_hat, eps_theta
 

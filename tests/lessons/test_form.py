@@ -117,9 +117,14 @@ def test_exercises_have_two_hints_and_a_solution(source):
 def test_what_is_asked_in_bold_can_be_answered(source):
     cells = cells_of(source)
     asking = [(a, b) for a, b in zip(cells, cells[1:]) if a.cell_type == "markdown" and re.search(r"\?\*\*", a.source)]
-    assert [a.source for a, b in asking if "widgets.ask(" not in b.source] == []
-    answers = [cell for cell in cells if cell.cell_type == "code" and "widgets.ask(" in cell.source]
-    assert [cell.source for cell in answers if not is_folded(cell)] == [], "the answer can be read"
+    assert [a.source for a, b in asking if "questions." not in b.source] == []
+
+
+@every_lesson
+def test_a_question_is_asked_and_no_page_shows_its_answer(source):
+    sources = [cell.source for cell in cells_of(source, "code")]
+    assert [code for code in sources if re.search(r"^questions\.\w+\(.*\)$", code, re.MULTILINE)]
+    assert [code for code in sources if re.search(r"\bask\(", code)] == []
 
 
 @every_lesson

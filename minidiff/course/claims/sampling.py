@@ -4,11 +4,11 @@ So samplers are compared picture by picture.
 """
 
 import hashlib
-import os
 
 import numpy as np
 import torch
 
+from minidiff import files
 from minidiff.course.statistics import judged
 from minidiff.noise import randn
 from minidiff.pipelines.base import pil_images
@@ -100,8 +100,7 @@ class Work:
             return kept["made"]
         made = make(start)
         self.folder.mkdir(parents=True, exist_ok=True)
-        torch.save({"calls": self.calls - before, "made": made}, file.with_suffix(".new"))
-        os.replace(file.with_suffix(".new"), file)  # a stop in the middle leaves nothing half written
+        files.save({"calls": self.calls - before, "made": made}, file)
         return made
 
 

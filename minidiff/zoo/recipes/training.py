@@ -6,7 +6,6 @@ goes on as if it had never stopped.
 
 import json
 import math
-import os
 import sys
 import textwrap
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from minidiff import files
 from minidiff.progress import progress_bar
 
 CHECKPOINT_SECONDS = 120
@@ -126,7 +126,7 @@ def train(recipe, out, device="cpu", steps=None):
             state = dict(name=recipe.name, steps=steps, step=step + 1, seconds=seconds + saved - started, smooth=smooth)
             state |= dict(network=network.state_dict(), ema=ema.state_dict())
             state["optimizers"] = [optimizer.state_dict() for optimizer in optimizers]
-            save_checkpoint(out / "checkpoint.pt", state)
+            files.save(state, out / "checkpoint.pt")
     run = dict(seed=recipe.seed, steps=steps, batch_size=recipe.batch_size, drawings=len(data[0]), device=str(device))
     return ema.eval(), run | dict(minutes=round((seconds + time.monotonic() - started) / 60, 1), loss=round(smooth, 5))
 
@@ -152,11 +152,6 @@ def half_precision(device):
     if on_cpu and not capabilities().get("amx_tile"):
         return nullcontext()
     return torch.autocast(torch.device(device).type, torch.bfloat16)
-
-
-def save_checkpoint(file, state):
-    torch.save(state, file.with_suffix(".new"))
-    os.replace(file.with_suffix(".new"), file)  # a stop in the middle leaves the old one
 
 
 def load_checkpoint(file, recipe, steps, network, ema):
@@ -201,14 +196,12 @@ def finish(recipe, out, device="cpu", steps=None):
 
 def write_report(folder, recipe, run, measures):
     """Write `measures.json` and a `README.md` for people into a folder of weights."""
-    (folder / "measures.json").write_text(
-        json.dumps({"run": run, "measures": measures}, indent=2) + "\n", encoding="utf-8"
-    )
+    files.replace(folder / "measures.json", (json.dumps({"run": run, "measures": measures}, indent=2) + "\n").encode())
     about = textwrap.dedent(sys.modules[type(recipe).__module__].__doc__).strip()
     lines = [f"# {recipe.name}", "", about, "", f"Trained by `minidiff train {recipe.name}`:", "", "| | |", "|---|---|"]
     lines += [f"| {key.replace('_', ' ')} | {value} |" for key, value in run.items()]
     lines += ["", "## What came of it", "", recipe.described(measures)]
-    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    files.replace(folder / "README.md", ("\n".join(lines) + "\n").encode())
 
 
 def flat(measures, before=""):

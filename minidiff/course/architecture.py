@@ -1,4 +1,4 @@
-"""Diagrams of the lessons, drawn by code from what they show."""
+"""The architecture of a network as a diagram, drawn from the network itself."""
 
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
@@ -7,7 +7,7 @@ from minidiff.widgets.plots import Plot
 INK, DOWN, UP, KEPT, TIME = "#333333", "#3572b0", "#3f8f4f", "#8a8a8a", "#c1571b"
 
 
-def unet(model):
+def diagram(model):
     """A UNet2DModel as a U: a box a level on the way down and on the way up, between them what is kept.
 
     Args:
