@@ -49,8 +49,8 @@ print("runs on the", {"cuda": "GPU", "cpu": "processor"}[device])
 # ## A picture
 #
 # *Noise* is a picture made of random numbers. A *diffusion model* turns noise into a picture that looks like those it
-# has learnt from. It has two parts: a *network*, which is a function with 2.4 million numbers that were adjusted by
-# training, and a rule for using it. Both together are called a *pipeline*.
+# has learnt from. It has two parts: a *network*, a function with 2.4 million numbers, adjusted by training, and a rule
+# for using it, called a *scheduler*. Both together are a *pipeline*, or a *sampler*.
 
 # %% [markdown]
 # We load a pipeline and ask for eight pictures. Its rule is called DDIM; lesson 3 explains it. The number 3 is a
@@ -264,7 +264,8 @@ print(exercises.stop_after_five(stop_after_five, pipe))
 #
 # ```python
 # def stop_after_five(pipe, i, t, tensors):
-#     pipe.interrupt = i == 4
+#     if i == 4:
+#         pipe.interrupt = True
 # ```
 # </details>
 

@@ -19,7 +19,7 @@
 # **You need:** some Python and PyTorch (tensors, layers), and what a mean and a variance are. Lesson 0 helps, but is
 # not needed.
 #
-# **To skip:** "Arrows", until lesson 5; "From points to pictures", if you know the U-Net.
+# **To skip:** "Arrows", which lessons 2 to 4 do not need; "From points to pictures", if you know the U-Net.
 
 # %% [markdown]
 # | section | minutes |
@@ -142,11 +142,12 @@ def walk(network, x, steps):
 # %% [markdown]
 # ## The training
 #
-# Take points, noise them, let the network guess, and compare. The *loss* is the mean of the squared error:
+# Take points, noise them, let the network guess, and compare. The *loss* of one point is its squared error:
 #
 # $$L = \lVert x_0 - \hat x_0 \rVert^2 / 2.$$
 #
-# (The bars mean length; we divide by 2, the count of numbers in a point.)
+# (The bars mean length; we divide by 2, the count of numbers in a point.) Training makes its mean over many points
+# small.
 
 # %%
 questions.loss()
@@ -186,7 +187,7 @@ def watch(step, loss):
 # %%
 torch.manual_seed(0)  # for the first weights
 network = Denoiser()
-live = display(HTML("The first picture comes after 300 steps."), display_id=True)
+live = display(HTML("The first picture comes after 300 steps of training."), display_id=True)
 train(network, 6000, watch)
 live.update(widgets.player(frames, "training", [f"step {(k + 1) * every}" for k in range(len(frames))]))
 
@@ -222,7 +223,7 @@ points.panels({f"t = {times[k]}": new[k] for k in (0, 20, 35, 45, 50)})
 # much. The network does not know which it was. It has to give one answer for all.
 
 # %% [markdown]
-# Which answer costs least? Let $m$ be the mean of all $x_0$ that could have been. For any answer $c$
+# Which answer costs least? Let $m$ be the mean of all possible $x_0$. For any answer $c$
 #
 # $$\text{mean of } \lVert x_0 - c \rVert^2 = \text{mean of } \lVert x_0 - m \rVert^2 + \lVert m - c \rVert^2.$$
 #
@@ -242,14 +243,14 @@ points.panels({f"t = {times[k]}": new[k] for k in (0, 20, 35, 45, 50)})
 
 # %% [markdown]
 # Does the network know? We count. Noise two million points to $t = 200$, keep those that land within 0.1 of one place,
-# and look which points they were. Their mean should be the network's answer at this place. In the picture it lies
-# between two arms of the spiral, where no point is.
+# and look which points they were: the possible ones. Their mean should be the network's answer at this place. In the
+# picture this mean lies between two arms of the spiral, where no point is.
 
 # %%
 place, t = torch.tensor([0.4, 0.8]), torch.tensor([200])
 x_0 = points.spiral(2_000_000, generator)
 x_t = noised(x_0, torch.randn(x_0.shape, generator=generator), t)
-possible = x_0[(x_t - place).norm(dim=1) < 0.1]  # all that could have been
+possible = x_0[(x_t - place).norm(dim=1) < 0.1]
 with torch.no_grad():
     x_0_hat = network(place[None], t)[0]
 m = possible.mean(dim=0)
@@ -257,13 +258,13 @@ print(f"{len(possible)} points; their mean is ({m[0]:.2f}, {m[1]:.2f})")
 print(f"the network's answer is      ({x_0_hat[0]:.2f}, {x_0_hat[1]:.2f})")
 
 # %% tags=["nbval-check-output"]
-print("the network answers the mean of what could have been:", "yes" if (m - x_0_hat).norm() < 0.2 else "no")
+print("the network answers the mean of the possible points:", "yes" if (m - x_0_hat).norm() < 0.2 else "no")
 
 # %% jupyter={"source_hidden": true}
-figure = points.panels({"what could have been": possible[:1500]}, size=3)
+figure = points.panels({"the possible points": possible[:1500]}, size=3)
 marks = figure.axes[0]
 marks.plot(*place, "k+", markersize=12, label="$x_t$, what is shown")
-marks.plot(*m, "o", color="#c1571b", markersize=9, label="mean of what could have been")
+marks.plot(*m, "o", color="#c1571b", markersize=9, label="their mean")
 marks.plot(*x_0_hat, "x", color="black", label=r"$\hat x_0$, the answer")
 marks.legend(fontsize=7, loc="upper left", framealpha=0.9)
 figure
@@ -276,9 +277,6 @@ questions.all_noise()
 #
 # The network of lesson 0 does the same with drawings. It was trained to answer the noise, $\hat\epsilon$, and not the
 # picture. Each follows from the other: $\hat x_0 = (x_t - b_t \hat\epsilon) / a_t$.
-
-# %%
-questions.drawings()
 
 # %% [markdown]
 # Below: the mean of 1,000 drawings, $\hat x_0$ for two noises at $t = 999$, and the mean of $\hat x_0$ for 64 noises.
@@ -324,7 +322,7 @@ print("one step:  less than a tenth end near the spiral:", "yes" if shares[1] < 
 print("50 steps:  at least three of four do:            ", "yes" if shares[50] >= 0.75 else "no")
 
 # %% [markdown]
-# A small step needs only a direction. When it is made there is a little less noise, so fewer points could have been,
+# A small step needs only a direction. When it is made there is a little less noise, so fewer points are possible,
 # and their mean is a better answer. At the end hardly more than one point is possible: there the mean *is* a point.
 # Each step is small, and nearly right.
 
@@ -354,7 +352,6 @@ figure
 # %% [markdown]
 # Blue are the particles of the walk at that time. All arrows are drawn equally long; only their directions count here.
 # With much noise all arrows point to the middle. With little noise those near the spiral point to its nearest part.
-# Lesson 5 starts from these arrows.
 
 # %% [markdown]
 # ## From points to pictures
@@ -366,9 +363,9 @@ figure
 architecture.diagram(pipe.unet)
 
 # %% [markdown]
-# A *map* is a picture of some feature, such as edges. On the way down (blue) the maps get smaller, so that far pixels
-# meet, and more of them. On the way up (green) they grow again. What was seen on the way down is kept and put beside:
-# the small maps have lost the pixels.
+# A *map* is a picture of some feature, such as edges. On the way down (blue) the maps become more and
+# smaller, so that far pixels meet. On the way up (green) they grow again. Small maps do not know where exactly an edge
+# was. So the maps of the way down are kept, and put beside.
 
 # %% [markdown]
 # Here is the same network, called part by part. `temb` is the time as a list of numbers, told to every block. `kept` is
@@ -409,7 +406,7 @@ print("the same as the whole network:", "yes" if torch.allclose(by_parts, eps_ha
 # %% [markdown]
 # **1. The best denoiser.** Let the data be a few numbers, all equally frequent. Then no network is needed: write the
 # best $\hat x_0$. How likely is it that $x_t$ came from the number $x_k$? In proportion to
-# $\exp\!\big(-(x_t - a x_k)^2 / (2 b^2)\big)$, the density of the noise that this takes.
+# $\exp\!\big(-(x_t - a x_k)^2 / (2 b^2)\big)$, the density of the noise that leads from $a x_k$ to $x_t$.
 
 
 # %%

@@ -102,9 +102,11 @@ widgets.diagram(
 
 # %% [markdown]
 # $\bar\alpha_t$ is the most important number in this course: the variance of the picture has become $\bar\alpha_t$
-# times what it was. (The code counts ticks from 0, the paper from 1.)
-#
-# Is (4) true? We send 100,000 copies of the number $x_0 = 0.8$ through 300 single ticks, and compare with (4).
+# times what it was. Lesson 1's $a_t$ is $\sqrt{\bar\alpha_t}$, and $b_t$ is $\sqrt{1 - \bar\alpha_t}$. (The paper
+# counts ticks from 1, the code from 0. So at the code's $t = 0$ there is one tick of noise.)
+
+# %% [markdown]
+# Is (4) true? We send 100,000 copies of the number $x_0 = 0.8$ through 300 single ticks, and compare.
 
 # %% tags=["nbval-check-output"]
 x = torch.full((100_000,), 0.8)
@@ -127,7 +129,7 @@ questions.half_way()
 widgets.noising(cat, scheduler, frames=16)
 
 # %% [markdown]
-# That "equal" is meant for pictures whose numbers have a mean square of 1. Our drawings have less. So they are weaker
+# 0 dB means equal only for pictures whose numbers have a mean square of 1. Our drawings have less. So they are weaker
 # than the curve says, by this:
 
 # %%
@@ -209,25 +211,27 @@ print(f"by (7):      mean {mu_tilde_t:.3f}, standard deviation {beta_tilde_t**0.
 # Who makes a new picture does not know $x_0$. Behind a noisy $x_t$ many pictures may lie, some more probable than
 # others. A network trained with squared error answers with their mean, says lesson 1. Call its answer $\hat x_0$.
 #
-# **The jump:** we put $\hat x_0$ where $x_0$ stood in (7). Why may we?
+# **The idea:** we put $\hat x_0$ where $x_0$ stood in (7). Why may we?
 
 # %% [markdown]
 # For the mean it is exactly right. $\tilde\mu_t$ is a number times $x_0$, and something that does not depend on $x_0$.
 # So its mean over all possible pictures is what (7) makes of their mean, $\hat x_0$.
 
 # %% [markdown]
-# For the shape it is nearly right, if the step is small. Each possible picture has its own Gaussian, and the truth is
-# the sum of all of them, wider than one. But in (7) $x_0$ is multiplied by a factor with $\beta_t$ in it. With a small
-# $\beta_t$ the Gaussians lie so close together that their sum looks like one.
+# For the shape it is nearly right, if the step is small. Each possible picture has its own Gaussian; the truth is their
+# sum, wider than each. But in (7) $x_0$ has a factor with $\beta_t$ in it. So the distance between the Gaussians
+# shrinks with $\beta_t$, their width only with $\sqrt{\beta_t}$, and their sum looks like one.
 
 # %% jupyter={"source_hidden": true}
 x_t, pictures = 0.1, torch.tensor([-0.8, 0.8])
 figure, panels = plt.subplots(1, 2, figsize=(7.2, 2.3), dpi=90, layout="constrained")
 for axes, t_prev in zip(panels, (480, 100), strict=True):
-    a, b = scheduler.alpha_bar[500], scheduler.alpha_bar[t_prev]
-    behind = torch.softmax(-((x_t - a**0.5 * pictures) ** 2) / (2 * (1 - a)), dim=0)  # how probable each picture is
-    mu = lambda x_0, a=a, b=b: (b**0.5 * (1 - a / b) * x_0 + (a / b) ** 0.5 * (1 - b) * x_t) / (1 - a)
-    spread = ((1 - b) / (1 - a) * (1 - a / b)) ** 0.5
+    now, then = scheduler.alpha_bar[500], scheduler.alpha_bar[t_prev]
+    behind = torch.softmax(-((x_t - now**0.5 * pictures) ** 2) / (2 * (1 - now)), dim=0)  # how probable each picture is
+    alpha = now / then  # of the leap
+    by_x_0, by_x_t = then**0.5 * (1 - alpha) / (1 - now), alpha**0.5 * (1 - then) / (1 - now)
+    mu = lambda x_0, by_x_0=by_x_0, by_x_t=by_x_t: by_x_0 * x_0 + by_x_t * x_t
+    spread = ((1 - then) / (1 - now) * (1 - alpha)) ** 0.5
     x = torch.linspace(-3, 2, 400)
     hill = lambda m, spread=spread, x=x: torch.exp(-((x - m) ** 2) / (2 * spread**2)) / (spread * (2 * torch.pi) ** 0.5)
     axes.plot(x, sum(share * hill(mu(x_0)) for share, x_0 in zip(behind, pictures, strict=True)), label="truth")
@@ -260,17 +264,16 @@ plt.show()
 # $\mathbb E$ is the mean over drawings, times and noises.
 
 # %% [markdown]
-# `minidiff/zoo/recipes/storybook_ddpm.py` did this 62,000 times, with 32 drawings each. There times with much noise,
-# whose loss is small, get more weight (*P2 weights*, Choi et al.,
-# [arXiv:2204.00227](https://arxiv.org/abs/2204.00227)).
+# `minidiff/zoo/recipes/storybook_ddpm.py` did this 62,000 times, with 32 drawings each. There some times get more
+# weight than others (*P2 weights*, Choi et al., [arXiv:2204.00227](https://arxiv.org/abs/2204.00227)).
 
 # %%
 questions.easier_times()
 
 # %% [markdown]
-# We ask the network about 64 drawings that it has never seen. The loss is the mean of the squared error over all
-# numbers of a picture; a network that always says 0 has a loss of 1. Beside it stands how wrong $\hat x_0$ is (the root
-# of the mean square).
+# We ask the network about 64 drawings that it has never seen. (14) sums the squares over the 3,072 numbers of a
+# picture. We print their mean: a network that always says 0 then has a loss of 1. Beside it stands how wrong
+# $\hat x_0$ is (the root of the mean square).
 
 # %%
 pipe = DDPMPipeline.from_pretrained(zoo.path("storybook-ddpm")).to(device)
@@ -297,17 +300,8 @@ widgets.sheet(sampling.images((rows / 2 + 0.5).clamp(0, 1)), columns=6, size=64)
 
 # %% [markdown]
 # Above $x_t$, below $\hat x_0$. With more noise the loss falls, but $\hat x_0$ gets worse: (15) divides what is wrong
-# by $\sqrt{\bar\alpha_t}$, at $t = 999$ by 0.006.
+# by $\sqrt{\bar\alpha_t}$, at $t = 999$ by 0.006. This is the grain on lesson 1's mean of all drawings.
 
-# %% [markdown]
-# At $t = 999$ any drawing may lie behind the noise. So the right answer is nearly the mean of all drawings. The network
-# gives this mean, with grain on it. The grain is its error, a different one for each noise, so it disappears in the
-# mean of many answers:
-
-# %% jupyter={"source_hidden": true}
-shown = torch.stack([drawings.mean(0).to(device), x_0_hat[0], x_0_hat.mean(0)])
-print("the mean of 1,000 drawings; one answer at t = 999; the mean of 64 answers")
-widgets.sheet(sampling.images((shown / 2 + 0.5).clamp(0, 1)), columns=3, size=128)
 
 # %% [markdown]
 # ## The sampling loop
@@ -319,7 +313,7 @@ widgets.sheet(sampling.images((shown / 2 + 0.5).clamp(0, 1)), columns=3, size=12
 # 3. $\quad z \sim \mathcal N(0, I)$ if $t > 1$, else $z = 0$
 # 4. $\quad x_{t-1} = \tilde\mu_t(x_t, \hat x_0) + \sigma_t z$
 #
-# $z$ is new noise, and $\sigma_t$ its size. Here is line 4 in code. (The paper puts (15) into (7) and prints that, as
+# $z$ is new noise, and $\sigma_t$ its size. (The paper puts (15) into (7) and prints that, as
 # (11). We keep $\hat x_0$ in sight.)
 
 # %%
@@ -332,7 +326,7 @@ minidiff.read(DDPMScheduler.step)
 # %% [markdown]
 # $\sigma_t$ has two settings. $\sigma_t^2 = \tilde\beta_t$ (`fixed_small`) would be exact if the world held a single
 # picture, $\sigma_t^2 = \beta_t$ (`fixed_large`) if pictures were Gaussian noise. The truth lies between (section 3.2).
-# In small steps the two are nearly equal.
+# In small steps the two are nearly equal, but for the last few.
 
 # %% [markdown]
 # Ticks may be left out. Then "$t-1$" means the next tick that we keep, and $\alpha_t$ and $\beta_t$ are those of the
@@ -345,22 +339,25 @@ widgets.scrub(walk, frames=16)
 # %% [markdown]
 # ## Claim 1: good pictures
 #
-# The paper's abstract promises "high quality image synthesis". Its number is an FID of 3.17 on CIFAR-10 (small
-# photographs), with 1000 steps. We measure our drawings in the same way.
+# The paper's number is an FID of 3.17 on CIFAR-10 (small
+# photographs), with 1000 steps and the larger variance. We take the smaller.
 
 # %% [markdown]
 # The *Fréchet distance* compares two sets of pictures. A classifier describes each picture by some numbers; their means
-# and covariances are compared. FID uses 2048 numbers of Inception, a classifier of photographs. We use 16 of our
+# and covariances are compared. FID ([arXiv:1706.08500](https://arxiv.org/abs/1706.08500)) uses 2048 numbers of
+# Inception, a classifier of photographs. We use 16 of our
 # evaluator. The scales differ; on both, less is better.
 
 # %% [markdown]
-# Even true drawings do not get 0, since any 500 of them differ a little from the rest. *Named* is the share of pictures
+# Even true drawings do not get 0, since any 500 of them differ a little from the rest. The fewer the pictures, the
+# larger the distance: compare only numbers from as many pictures. *Named* is the share of pictures
 # in which the evaluator is at least 90 % sure of an object.
 #
 # <details><summary>What the intervals mean</summary>
 #
 # How different would another 500 pictures be? Draw 500 from our 500, with repetition, and measure again. Do this a
-# thousand times. The middle 95 % of the results is the (bootstrap) interval.
+# thousand times. The middle 95 % of the results is the (bootstrap) interval. *Within noise*: the interval of a
+# difference holds 0, so we cannot tell.
 # </details>
 
 # %% jupyter={"source_hidden": true}
@@ -383,18 +380,20 @@ for two in large["comparisons"][:2]:
 print("true drawings are still better:", statistics.verdict(large["floor"], best, less_is_better=True))
 
 # %% [markdown]
-# Live, with 32 pictures, too few for a Fréchet distance:
+# 500 pictures of 1000 steps cannot be told from true drawings. From 100 to 1000 steps the gain is too small to be sure.
+
+# %% [markdown]
+# Live, with 32 pictures:
 
 # %%
 images = pipe(32, torch.Generator().manual_seed(11), num_inference_steps=50).images
 live = zoo.evaluate(images)
 print(f"32 pictures, 50 steps: named {100 * live['named']:.0f} %")
-print(f"Fréchet distance {live['frechet']:.2f}, of 32 true drawings {live['frechet_floor']:.2f}")
 widgets.sheet(images[:8], columns=8, size=64)
 
 # %% [markdown]
 # **Where it fails.** The larger variance needs small steps. With ten leaps, the last but one goes from $t = 100$ to 0,
-# and adds noise of size $\sqrt{\beta_t} = 0.32$. The last step expects noise of size 0.01, and leaves it there.
+# and adds noise of size $\sqrt{\beta_t} = 0.32$. The last step expects noise of size 0.01, and removes no more.
 
 # %%
 for name in ("DDPM, 10 steps", "DDPM, large, 10 steps"):
@@ -404,13 +403,14 @@ for name in ("DDPM, 10 steps", "DDPM, large, 10 steps"):
 # %% [markdown]
 # ## Claim 2: large features first
 #
-# Section 4.3 of the paper: "large scale image features appear first and details appear last". It gives no number, so we
-# make one. At each step the evaluator says what $\hat x_0$ shows. How often does the finished picture show the same?
+# Section 4.3 of the paper: "large scale image features appear first and details appear last". It gives no number for
+# this order, so we make one. At each step the evaluator says what $\hat x_0$ shows. How often does the finished picture
+# show the same?
 
 # %% [markdown]
 # By chance alone some answers are right: "mountains" is right in every second picture. So we subtract chance. 1 means
-# always right, 0 no better than chance. (Statisticians call this Cohen's kappa.) We call an attribute half decided
-# where its curve passes one half.
+# always right, 0 no better than chance. We call an attribute half decided
+# where its curve passes one half. (The evaluator calls the kind of sky "time".)
 
 # %%
 questions.decided_first()
@@ -431,7 +431,7 @@ statistics.curves(
 
 # %% tags=["nbval-check-output"]
 (comparison,) = large["comparisons"]
-print("the time of day is decided before the object:", comparison["half"]["verdict"])
+print("the sky is decided before the object:", comparison["half"]["verdict"])
 
 # %% [markdown]
 # The network sees day or night at a time when you see nothing but noise. The object comes last, more than 200 ticks
@@ -456,8 +456,8 @@ pictures = official.show(DDPMPipeline, "google/ddpm-celebahq-256", gpu=True, bat
 # folded below each.
 
 # %% [markdown]
-# **1. Noise that stays noise.** Write one tick of (2) for any $\beta$. The check feeds it numbers of variance 1. Is it
-# still 1? And how much of the old numbers is left?
+# **1. Noise that stays noise.** Write one tick of (2) for any $\beta$. The check feeds it numbers of variance 1. Is the
+# variance still 1 afterwards? And how much of the old numbers is left?
 
 
 # %%
@@ -557,7 +557,7 @@ print(exercises.best_eps(best_eps))
 # ## What the ledger says
 #
 # Papers, their authors' code and today's libraries do not always agree. The *ledger* lists where, and what this package
-# does. One entry about DDPM; `minidiff ledger` prints all. (`diffusers` is the library that most people use.)
+# does. One entry about DDPM; `minidiff ledger` prints all. (`diffusers` is a library that many use.)
 
 # %%
 from minidiff.papers import ledger  # noqa: E402
@@ -567,9 +567,7 @@ print(ledger.entry("DDPM last step"))
 # %% [markdown]
 # ## Where to read on
 #
-# * [The paper](https://arxiv.org/abs/2006.11239): section 2 has the derivation on one page, section 3.2 the choice of
+# * [The paper](https://arxiv.org/abs/2006.11239): section 2 has all equations on one page, section 3.2 the choice of
 #   $\sigma_t$.
 # * Sohl-Dickstein et al. 2015, [arXiv:1503.03585](https://arxiv.org/abs/1503.03585): where the idea comes from.
-# * Nichol & Dhariwal 2021, [arXiv:2102.09672](https://arxiv.org/abs/2102.09672): $\sigma_t$ can be learned, and then
-#   fewer steps are needed.
 # * [Lesson 3](03_ddim.ipynb): few steps, with the same network.

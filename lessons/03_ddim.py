@@ -14,7 +14,7 @@
 #
 # In lesson 2 a picture took 100 calls of the network. Here the *same* network needs 20. You will
 #
-# * see why a network can be run backwards in many ways,
+# * see why one network allows many ways back from noise,
 # * walk from one noise to another,
 # * turn a drawing into noise and back.
 
@@ -22,8 +22,8 @@
 # **You need:** [lesson 2](02_ddpm.ipynb): how a drawing is noised, the guess $\hat x_0$, the sampling loop.
 # Variance, derivatives, some Python. Numbers in brackets, such as (7), are those of the paper's equations.
 #
-# **To skip:** the section "A curve and its slope" at first reading, if derivatives are new to you. Lesson 4 needs it.
-# The exercises take half an hour more.
+# **To skip:** the section "A curve and its slope" at first reading, if derivatives are new to you. Exercises 2 and 3
+# and lesson 4 need it.
 
 # %% [markdown]
 # | section | minutes |
@@ -103,23 +103,6 @@ widgets.diagram(boxes, arrows, width=7.7, height=2.6)
 #
 # $$\sigma_t = \eta \sqrt{\frac{1 - \bar\alpha_{t-1}}{1 - \bar\alpha_t}}
 # \sqrt{1 - \frac{\bar\alpha_t}{\bar\alpha_{t-1}}} \tag{16}$$
-#
-# The figure shows the variance of $x_{t-1}$ in a step from $t = 300$ to $200$, for a drawing of variance 1.
-
-# %% jupyter={"source_hidden": true} tags=["diagram"]
-a, b = DDIMScheduler().alpha_bar[[300, 200]].tolist()
-figure = Plot(figsize=(6.4, 1.7), layout="constrained")
-axes = figure.subplots()
-for eta in (1, 0.5, 0):
-    fresh = eta**2 * (1 - b) / (1 - a) * (1 - a / b)
-    left = 0
-    parts = {"drawing": (b, "#8fb8de"), "old noise": (1 - b - fresh, "#9a9a9a"), "fresh noise": (fresh, "#e0a13c")}
-    for name, (share, colour) in parts.items():
-        axes.barh(f"$\\eta$ = {eta}", share, left=left, color=colour, label=name if eta == 1 else None)
-        left += share
-axes.set(xlabel="share of the variance of $x_{t-1}$", xlim=(0, 1))
-figure.legend(loc="outside upper center", ncols=3, frameon=False)
-figure
 
 # %% [markdown]
 # Now an experiment. We noise 100,000 copies of the number $x_0 = 0.5$ to one level. Then the code steps to the next
@@ -137,15 +120,39 @@ alpha_bar_t, alpha_bar_prev = scheduler.alpha_bar[t], scheduler.alpha_bar_before
 eps = noise(0, 100_000)
 x_t = alpha_bar_t**0.5 * 0.5 + (1 - alpha_bar_t) ** 0.5 * eps
 for eta in (0, 0.5, 1):
+    # the true noise stands in for the network's answer
     x_prev = scheduler.step(eps, t, x_t, eta, variance_noise=noise(1, 100_000)).prev_sample
     print(f"eta {eta:3}: from t = {t}, x_prev has mean {x_prev.mean():.2f} and standard deviation {x_prev.std():.2f}")
 print(f"promised by (4):            mean {alpha_bar_prev**0.5 * 0.5:.2f} and standard deviation", end=" ")
 print(f"{(1 - alpha_bar_prev) ** 0.5:.2f}")
 
 # %% [markdown]
+# The figure shows the variance of $x_{t-1}$ in a step from $t = 300$ to $200$, for a drawing of variance 1.
+
+# %% jupyter={"source_hidden": true} tags=["diagram"]
+now, then = DDIMScheduler().alpha_bar[[300, 200]].tolist()
+figure = Plot(figsize=(6.4, 1.7), layout="constrained")
+axes = figure.subplots()
+for eta in (1, 0.5, 0):
+    fresh = eta**2 * (1 - then) / (1 - now) * (1 - now / then)
+    left = 0
+    parts = {
+        "drawing": (then, "#8fb8de"),
+        "old noise": (1 - then - fresh, "#9a9a9a"),
+        "fresh noise": (fresh, "#e0a13c"),
+    }
+    for name, (share, colour) in parts.items():
+        axes.barh(f"$\\eta$ = {eta}", share, left=left, color=colour, label=name if eta == 1 else None)
+        left += share
+axes.set(xlabel="share of the variance of $x_{t-1}$", xlim=(0, 1))
+figure.legend(loc="outside upper center", ncols=3, frameon=False)
+figure
+
+# %% [markdown]
 # At $\eta = 0$ nothing is random after $x_T$: this is DDIM. At $\eta = 1$ the step is DDPM's; let us ask the code.
 #
-# And $t$ and $t-1$ need not be neighbours. Here, as in the code, "$t-1$" means *the next timestep that we keep*. We
+# And $t$ and $t-1$ need not be neighbours. Here, as in the code, "$t-1$" means *the next timestep* (lesson 2: tick)
+# *that we keep*. We
 # kept ten of a thousand, and (4) still holds.
 
 # %% tags=["nbval-check-output"]
@@ -169,15 +176,15 @@ x_T = noise(5, 8, 3, 32, 32)[:4]
 minidiff.read(DDIMScheduler.step, run=lambda: pipe(1, latents=x_T[:1], num_inference_steps=20), step=15)
 
 # %% [markdown]
-# Two things to see. The published networks of DDPM come with `clip_sample`: $\hat x_0$ is cut to the range of pictures.
-# Song et al. do not do it. And the squares of the three factors in (12) are $\bar\alpha_{t-1}$, $1 - \bar\alpha_{t-1} -
-# \sigma_t^2$ and $\sigma_t^2$. They sum to 1: the budget again.
+# The published networks of DDPM come with `clip_sample`: $\hat x_0$ is cut to the range of pictures.
+# DDIM's authors do not do it. And the squares of the three factors in (12) are $\bar\alpha_{t-1}$, $1 -
+# \bar\alpha_{t-1} - \sigma_t^2$ and $\sigma_t^2$. They sum to 1: the budget again.
 
 # %% [markdown]
 # ## Run it
 #
 # The folder `storybook-ddpm` holds a DDPM. `DDIMPipeline` takes its network and its noise levels, and brings its own
-# step. Now play. Every picture starts from the same four noises $x_T$. First stay at $\eta = 0$ and change the number
+# step. Every picture starts from the same four noises $x_T$. First stay at $\eta = 0$ and change the number
 # of steps. Then stay at 50 steps and change $\eta$. What stays, and what changes?
 
 # %%
@@ -190,8 +197,9 @@ for eta in (0.0, 0.5, 1.0):
 widgets.grid(drawn, names=("eta", "steps"), size=128)
 
 # %% [markdown]
-# At $\eta = 0$ the objects stay; with more steps they only get clearer. With fresh noise the same $x_T$ leads to other
-# pictures, and to others again for each number of steps. Claim 2 counts this.
+# At $\eta = 0$ the objects stay. Other things can still change: the sky of the first picture from 5 steps to 10, the
+# colour of the fourth from 20 to 50. With fresh noise the same $x_T$ leads to other objects, and to others again for
+# each number of steps. Claim 2 counts this.
 
 # %% [markdown]
 # ## A curve and its slope
@@ -229,9 +237,9 @@ print(f"one step went from sigma = {sigma(alpha_bar_t):.2f} to {sigma(alpha_bar_
 print("its slope is the predicted noise:", "yes" if (slope - eps_theta).abs().max() < 1e-4 else "no")
 
 # %% [markdown]
-# A straight step is wrong where the slope changes on the way. So where may steps be long? We measure it: take a walk of
-# 50 steps. Make one part of it five times coarser, and leave the rest as it is. By how much does the picture change?
-# (The unit is a *level*: there are 255 between black and white.)
+# A straight step is wrong where the slope changes on the way. So where may steps be long? Take a walk of 50 steps. Make
+# one part of it five times coarser, and leave the rest. By how much does the picture change?
+# (The unit is a *shade*: there are 255 from black to white.)
 
 # %%
 questions.long_steps()
@@ -243,11 +251,11 @@ errors = large["euler_error"]
 
 # %% jupyter={"source_hidden": true}
 statistics.bars(
-    statistics.entries_of(parts, "moved"), f"the picture moves by, levels ({parts['samples']} noises, median)"
+    statistics.entries_of(parts, "moved"), f"the picture moves by, shades ({parts['samples']} noises, median)"
 )
 
 # %% [markdown]
-# Why? One step misses $\bar x$ by up to half of $|\Delta\sigma|\,|\Delta\epsilon|$, and $x$ by $\sqrt{\bar\alpha}$
+# Why? One step misses $\bar x$ by about half of $|\Delta\sigma|\,|\Delta\epsilon|$, and $x$ by $\sqrt{\bar\alpha}$
 # times this. ($\Delta$ is the change during the step.) The product is largest at the end. The hill in the middle is
 # where the object is decided (lesson 2, claim 2).
 
@@ -255,16 +263,16 @@ statistics.bars(
 statistics.curves(
     {"one step": {row["t"]: row["wrong"] for row in errors["rows"]}},
     "timestep t at which the step begins (the walk goes to the left)",
-    "the product, levels",
+    "the product, shades",
     yscale="log",
 )
 
 # %% [markdown]
 # ## Claim 1: a fifth of the steps
 #
-# As in lesson 2, the *Fréchet distance* compares 1,000 pictures with true drawings. Less is better. FID is the paper's
-# form of it, for photographs. The bands are the 95 % intervals. The green line is the *floor*: true drawings
-# themselves.
+# The *Fréchet distance* of lesson 2, now with 1,000 pictures: all numbers are smaller than there. Less is better. FID
+# is the paper's form of it, for photographs. The bands are the 95 % intervals. The green line is the *floor*: true
+# drawings themselves.
 
 # %% [markdown]
 # The paper's table 1, for small photographs (CIFAR-10): DDIM with 20 steps has a FID of 6.84, DDPM with 100 steps one
@@ -297,7 +305,7 @@ for few_steps, many in ((20, 100), (10, 100), (10, 10), (20, 20), (50, 50)):
     print(f"DDIM with {few_steps} steps is better than DDPM with {many}: {better}")
 
 # %% [markdown]
-# *Within noise*: 1,000 pictures cannot tell the two apart. So here a fifth of the steps is as good. Where does it fail?
+# *Within noise*: 1,000 pictures cannot tell the two apart. So here we see no loss. Where does it fail?
 # With 10 steps DDIM is worse. And at *equal* steps the paper's DDIM is far ahead of DDPM, ours is not. Our world is
 # easy. Most of DDIM's 0.11 at 100 steps is the floor.
 
@@ -404,9 +412,9 @@ for measure in ("named", "frechet"):
 # %% [markdown]
 # ## Claim 3: there and back
 #
-# A curve can be walked in both directions. `inverse_step` goes from a drawing towards noise. It needs the slope at the
-# end of the step, where it has not been yet, and takes the one at the beginning. Smaller steps make this less wrong.
-# The paper's table 2 has the mean squared error after both ways.
+# A curve can be walked in both directions. `inverse_step` goes from a drawing towards noise. It needs the slope at
+# $x_t$, which it does not know yet. So it asks the network at $x_{t-1}$, with the time $t$. Smaller steps make this
+# less wrong. The paper's table 2 has the mean squared error after both ways.
 
 # %% jupyter={"source_hidden": true}
 ways = large["encoding"]
@@ -430,9 +438,9 @@ for measure, less in (("mse", True), ("psnr", False)):
     print(f"100 steps bring back more than 10, by {measure}: {found}")
 
 # %% [markdown]
-# Two measures, two answers. *PSNR* is the error of each drawing in decibels, then the mean; more is better, 6 dB is
-# half the error. Most drawings come back better with more steps. But more are *lost* (under 20 dB), and one lost
-# drawing outweighs hundreds in a mean of squares.
+# Two measures, two answers. *PSNR* is the error of each drawing in decibels, then the mean; more is better, 6 dB more
+# is a quarter of the squared error. Most drawings come back better with more steps. But more are *lost* (under 20 dB),
+# and one lost drawing outweighs hundreds in a mean of squares.
 
 # %% jupyter={"source_hidden": true}
 statistics.bars(statistics.entries_of(ways, "lost"), "share of drawings that are lost")
@@ -463,7 +471,8 @@ for steps in (20, 100):
 
 # %% [markdown]
 # With 20 steps there is a fifth of it: too little to hide the drawing, so the way back has little to decide. With 100
-# steps there is half. Then, we think, the object is decided again, and a small error changes it.
+# steps there is half. Then, we think, parts of the picture are decided again, and a small error changes
+# them.
 
 # %% [markdown]
 # ## With the official weights
@@ -550,12 +559,12 @@ print(exercises.curve(my_curve))
 # </details>
 
 # %% [markdown]
-# **3. A way back that guesses less.** An $x_t$ is right if the forward step from it ends at the `x_prev` that we came
-# from. By (13) it is a *fixed point*, with $x_t$ on both sides:
+# **3. A way back that guesses less.** An $x_t$ is right if DDIM's step from it ends at the `x_prev` that we came from.
+# By (13) it is a *fixed point*, with $x_t$ on both sides:
 #
 # $$\bar x_t = \bar x_{t-1} + \big(\sigma(t) - \sigma(t-1)\big)\,\epsilon_\theta(x_t, t)$$
 #
-# Start from the guess and improve it. The check counts by how much the forward step misses `x_prev`.
+# Start from the $x_t$ of `inverse_step` and improve it. The check counts by how much DDIM's step misses `x_prev`.
 
 
 # %%
@@ -570,7 +579,7 @@ print(exercises.inverse_step(my_inverse_step, pipe))
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# The guess asked the network at `x_prev`. Now you have an `x_t`, which is a better place to ask.
+# `inverse_step` asked the network at `x_prev`. Now you have an `x_t`, which is a better place to ask.
 # </details>
 #
 # <details><summary>Hint 2</summary>

@@ -502,7 +502,7 @@ def test_train_writes_measured_weights_into_a_folder_of_their_name(tmp_path, mon
     monkeypatch.setattr(Recipe, "drawings", 60)
     monkeypatch.setattr(Recipe, "steps", 2)
     monkeypatch.setattr(Recipe, "network", lambda self: UNet2DModel(**sizes, **blocks))
-    monkeypatch.setattr(Recipe, "measure", lambda self, folder: measure(self, folder, samples=100, steps=2))
+    monkeypatch.setattr(Recipe, "measure", lambda self, *where: measure(self, *where, samples=100, steps=2))
 
     assert main(["train", "storybook-ddpm", "--steps", "1", "--out", "tried", "--device", "cpu"]) == 0
     assert capsys.readouterr().out == "The weights are in tried, not measured after fewer than 2 steps.\n"

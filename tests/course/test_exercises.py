@@ -127,10 +127,10 @@ def test_best_guess():
         (nearest, "it is wrong by"),
         (over_x, "shown the same x_t in other company"),
         (exponentials, "do the weights sum to 1?"),
-        (lambda x_t, data, a, b: best(x_t, data, a, b**0.5), "the mean of what could have been is"),
+        (lambda x_t, data, a, b: best(x_t, data, a, b**0.5), "the mean of the possible x_0 is"),
         (lambda x_t, data, a, b: best(x_t, data, 1.0, b), "it is wrong by"),
         (lambda x_t, data, a, b: x_t / a, "it is wrong by"),
-        (lambda x_t, data, a, b: data.mean().expand(len(x_t)), "the mean of what could have been is"),
+        (lambda x_t, data, a, b: data.mean().expand(len(x_t)), "the mean of the possible x_0 is"),
         (lambda x_t, data, a, b: best(x_t, data, a, b) + 0.3 * (x_t**3 - 3 * x_t), "it is wrong by"),
         (lambda x_t, data, a, b: best(x_t, data, a, b) + 0.2 * torch.randn(len(x_t)), "in other company"),
         (lambda x_t, data, a, b: weights_of(x_t, data, a, b), "answers"),
@@ -278,8 +278,8 @@ def test_inverse_step(pipe):
     half = lambda unet, scheduler, t, x: (back(unet, scheduler, t, x) + 3 * back(unet, scheduler, t, x, 1)) / 4
     wrong = [
         (nothing, "not yet"),
-        (lambda *arguments: back(*arguments, calls=1), "not yet: this is still the guess"),
-        (half, "almost: a step forwards from your x_t misses x_prev by 0."),
+        (lambda *arguments: back(*arguments, calls=1), "not yet: this is still inverse_step's x_t"),
+        (half, "almost: DDIM's step from your x_t misses x_prev by 0."),
         (lambda *arguments: back(*arguments, undone=False), "only the network is asked at x_t"),
         (lambda unet, scheduler, t, x: x, "no: a step forwards"),
         (lambda unet, scheduler, t, x: scheduler.inverse_step(0 * x, t, x).prev_sample, "no: a step forwards"),

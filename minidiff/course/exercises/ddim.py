@@ -87,9 +87,9 @@ def inverse_step(answer, pipe):
         mine, guesses = mine + missed(x_t, t, x), guesses + missed(guessed, t, x)
         moved, x = max(moved, (x_t - guessed).abs().max()), x_t
     if moved < 1e-5:
-        return "not yet: this is still the guess. Ask the network again, at your x_t"
+        return "not yet: this is still inverse_step's x_t. Ask the network again, at yours"
     ratio = (mine / guesses).item() ** 0.5
-    said = f"a step forwards from your x_t misses x_prev by {ratio:.2f} of what it misses from the guess"
+    said = f"DDIM's step from your x_t misses x_prev by {ratio:.2f} of what it misses from inverse_step's"
     if ratio < 0.6:
         return f"yes: {said}"
     if ratio < 1:

@@ -40,9 +40,9 @@ def best_guess(answer):
             if abs(off) > 0.03:
                 return (
                     f"no: with a = {a}, shown some {where:.2f}, it is wrong by {off:.2f} on average: "
-                    f"the mean of what could have been is {x_0[some].mean():.2f}"
+                    f"the mean of the possible x_0 is {x_0[some].mean():.2f}"
                 )
-    return "yes: at each x_t it answers the mean of all that could have been"
+    return "yes: at each x_t it answers the mean of all possible x_0"
 
 
 def arrow(answer):

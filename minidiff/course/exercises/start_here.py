@@ -24,7 +24,7 @@ def cat_at_night(answer, pipe):
     sure = said.object.softmax(1).max().item()
     thing, time = (evaluator.ANSWERS[name][said[name].argmax()] for name in ("object", "time"))
     if (thing, time) != ("cat", "night"):
-        return f"no: seed {answer} draws: {thing}, {time}. Which of the two do you have to wait for longer?"
+        return f"no: seed {answer} draws: {thing}, {time}. Wanted are both. Try many seeds at once"
     if sure < evaluator.CONFIDENCE:
         return (
             f"almost: seed {answer} draws something like a cat, but the evaluator is only {sure:.2f} sure. Try another"

@@ -18,10 +18,10 @@ def spread():
 
 def long_steps():
     return ask(
-        "Which part of the walk is hurt most by long steps?",
+        "Where does a long step hurt most?",
         {
             "the beginning, where nearly all is noise": "The steps in σ are huge, but the slope turns very little.",
-            "the middle": "Here the object is decided, and it does cost. But less than the end.",
+            "the middle": "Here the object is decided, and it does cost. But many steps share the cost.",
             "the end, close to the picture": "The steps in σ are small, but here edges and windows are decided, "
             "and the slope turns most.",
         },

@@ -9,16 +9,16 @@ def half_way():
         {
             "a half": "The $\\beta_t$ are small at first, but they add up.",
             "a quarter": "Still too much: many small losses add up.",
-            "a twelfth": "The $\\beta_t$ of the first 500 ticks have the sum 2.5, and $\\bar\\alpha_{500}$ is about "
-            "exp(-2.5) = 0.08.",
+            "a thirteenth": "The $\\beta_t$ of the first 500 ticks have the sum 2.53, and $\\bar\\alpha_{500}$ is "
+            "about exp(-2.53) = 0.08.",
         },
-        right="a twelfth",
+        right="a thirteenth",
     )
 
 
 def easier_times():
     return ask(
-        "At which times does the network tell the noise better?",
+        "At which times does the network recognise the noise better?",
         {
             "with little noise, at small t": "There the noise is one part in a hundred. It must be found among the "
             "details of the picture.",

@@ -34,20 +34,6 @@ def all_noise():
     )
 
 
-def drawings():
-    return ask(
-        "The network of lesson 0 is shown nothing but noise. What does the picture look like that it believes in?",
-        {
-            "an even grey": "Tempting: a mean of many colours is grey. But in all drawings the sky is above and the "
-            "ground below, and the mean keeps what they share.",
-            "one of the drawings that it was trained on": "Tempting: it has seen 50,000. But one drawing is far from "
-            "most others.",
-            "a blur with a sky and a ground": "It is the mean of all drawings: what they share stays, all else blurs.",
-        },
-        right="a blur with a sky and a ground",
-    )
-
-
 def at_once(one, many):
     """Args: the shares of points near the spiral after one step and after many."""
     return ask(

@@ -9,16 +9,16 @@ def eight_calls():
         {
             "DDIM": "It looks only at the slope where it stands.",
             "PLMS": "It looks back at four slopes. But with 8 calls they are far apart.",
-            "about the same": "With so few calls, looking back does not help yet.",
+            "about the same": "Looking back helps in one place and misleads in another.",
         },
         right="about the same",
-        because="Now move the slider below: from which number of calls on does PLMS win?",
+        because="Now move the slider below: with how many calls does PLMS win?",
     )
 
 
 def longest_step():
     return ask(
-        "How far may one step of $\\phi$ go in such a world?",
+        "How far can one step of $\\phi$ go there without an error?",
         {
             "one timestep": "Even this small step would be exact, but so are longer ones.",
             "a tenth of the walk": "There is nothing that would go wrong farther on.",
