@@ -383,7 +383,7 @@ print("true drawings are still better:", statistics.verdict(large["floor"], best
 # 500 pictures of 1000 steps cannot be told from true drawings. From 100 to 1000 steps the gain is too small to be sure.
 
 # %% [markdown]
-# Live, with 32 pictures:
+# Live, 32 pictures:
 
 # %%
 images = pipe(32, torch.Generator().manual_seed(11), num_inference_steps=50).images

@@ -281,11 +281,16 @@ def test_inverse_step(pipe):
         (lambda *arguments: back(*arguments, calls=1), "not yet: this is still inverse_step's x_t"),
         (half, "almost: DDIM's step from your x_t misses x_prev by 0."),
         (lambda *arguments: back(*arguments, undone=False), "only the network is asked at x_t"),
-        (lambda unet, scheduler, t, x: x, "no: a step forwards"),
-        (lambda unet, scheduler, t, x: scheduler.inverse_step(0 * x, t, x).prev_sample, "no: a step forwards"),
+        (lambda unet, scheduler, t, x: x, "no: DDIM's step from your x_t"),
+        (
+            lambda unet, scheduler, t, x: scheduler.inverse_step(0 * x, t, x).prev_sample,
+            "no: DDIM's step from your x_t",
+        ),
     ]
     assert misjudged(ddim.inverse_step, wrong, pipe) == []
-    assert ddim.inverse_step(back, pipe).startswith("yes: a step forwards"), "one more call than the guess is enough"
+    assert ddim.inverse_step(back, pipe).startswith("yes: DDIM's step"), (
+        "one more call than inverse_step makes is enough"
+    )
 
 
 ADAMS = torch.tensor([55, -59, 37, -9]).double() / 24
