@@ -151,7 +151,9 @@ def parser():
     add_device(sub)
     sub.add_argument("--out", type=Path, metavar="FOLDER", help="default ./NAME")
 
-    sub = command("measure", measure, "measure what a paper claims, in about an hour; goes on where it was stopped")
+    sub = command(
+        "measure", measure, "measure what a paper claims, in half an hour to an hour; goes on where it was stopped"
+    )
     sub.add_argument("name", metavar="NAME", type=str.lower, choices=PAPERS, help=f"one of {', '.join(PAPERS)}")
     sub.add_argument(
         "--samples", type=samples, default=1000, metavar="N", help="pictures a sampler (default %(default)s)"

@@ -19,7 +19,7 @@ def no_tf32(monkeypatch):
 
 
 def drawn(name, device, dtype=None, scheduler=None, steps=10):
-    """(n, H, W, 3) levels: a few pictures, of sounds their spectrograms."""
+    """(2, H, W, 3) in [0, 1]: two pictures; two sounds as they are, (2, C, L)."""
     entry = CATALOGUE[name]
     pipe = cli.load(name, None, device).to(dtype or torch.float32)
     pipe.set_progress_bar_config(disable=True)

@@ -3,7 +3,7 @@ r"""What PNDM's paper claims, measured on storybook-ddpm.
 Pseudo Numerical Methods for Diffusion Models on Manifolds. Liu, Ren, Lin & Zhao, ICLR 2022, arXiv:2202.09778, section
 4: more from as many calls of the network, and with 50 steps as good pictures as DDIM's with 1,000.
 
-All of it takes about 150 minutes of one core, at 100 calls of the network a second; 83 of them are the 500 pictures of
+All of it takes about 56 minutes of one core, at 300 calls of the network a second; 28 of them are the 500 pictures of
 1,000 steps.
 """
 

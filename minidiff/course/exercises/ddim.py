@@ -62,8 +62,8 @@ def curve(answer):
 
 @torch.no_grad()
 def inverse_step(answer, pipe):
-    r"""A step back x_{t-1} -> x_t that is undone by DDIM's step: what it misses x_{t-1} by is less than 0.6 of what that
-    of `DDIMScheduler.inverse_step` misses it by, as one more call of the network makes it.
+    r"""A step back x_{t-1} -> x_t that is undone by DDIM's step: what it misses x_{t-1} by is less than 0.6 of what
+    `DDIMScheduler.inverse_step` misses it by, as one more call of the network makes it.
 
     Two drawings walk to their noise in 20 steps of the answer; the misses are counted at each of them.
     Args:

@@ -85,6 +85,7 @@ class Recipe(TrainingRecipe):
         x_0 = batch[0].float() / 255  # in [0, 1]
         B = len(x_0)
         t = (torch.arange(B) + torch.rand(B, generator=generator)) / B
+        # in the last part every second picture is where colours are told apart
         closer = (torch.arange(B) % 2 == 0) & (step >= self.restarts[-1])
         low, high = (math.log(sigma / self.sde.sigma_min, self.sde.sigma_max / self.sde.sigma_min) for sigma in COLOURS)
         t = torch.where(closer, low + (high - low) * t, t)
