@@ -363,9 +363,9 @@ figure
 architecture.diagram(pipe.unet)
 
 # %% [markdown]
-# A *map* is a picture of some feature, such as edges. On the way down (blue) the maps become more and
-# smaller, so that far pixels meet. On the way up (green) they grow again. Small maps do not know where exactly an edge
-# was. So the maps of the way down are kept, and put beside.
+# A *map* is a picture of some feature, such as edges. On the way down (blue) there are ever more maps, each smaller,
+# so that far pixels meet. On the way up (green) they grow again. Small maps do not know where exactly an edge was. So
+# the maps of the way down are kept, and put beside.
 
 # %% [markdown]
 # Here is the same network, called part by part. `temb` is the time as a list of numbers, told to every block. `kept` is
