@@ -339,19 +339,18 @@ widgets.scrub(walk, frames=16)
 # %% [markdown]
 # ## Claim 1: good pictures
 #
-# The paper's number is an FID of 3.17 on CIFAR-10 (small
-# photographs), with 1000 steps and the larger variance. We take the smaller.
+# The paper's number is an FID of 3.17 on CIFAR-10 (small photographs), with 1000 steps and the larger variance. We take
+# the smaller.
 
 # %% [markdown]
 # The *Fréchet distance* compares two sets of pictures. A classifier describes each picture by some numbers; their means
 # and covariances are compared. FID ([arXiv:1706.08500](https://arxiv.org/abs/1706.08500)) uses 2048 numbers of
-# Inception, a classifier of photographs. We use 16 of our
-# evaluator. The scales differ; on both, less is better.
+# Inception, a classifier of photographs. We use 16 of our evaluator. The scales differ; on both, less is better.
 
 # %% [markdown]
 # Even true drawings do not get 0, since any 500 of them differ a little from the rest. The fewer the pictures, the
-# larger the distance: compare only numbers from as many pictures. *Named* is the share of pictures
-# in which the evaluator is at least 90 % sure of an object.
+# larger the distance: compare only numbers from as many pictures. *Named* is the share of pictures in which the
+# evaluator is at least 90 % sure of an object.
 #
 # <details><summary>What the intervals mean</summary>
 #

@@ -176,9 +176,9 @@ x_T = noise(5, 8, 3, 32, 32)[:4]
 minidiff.read(DDIMScheduler.step, run=lambda: pipe(1, latents=x_T[:1], num_inference_steps=20), step=15)
 
 # %% [markdown]
-# The published networks of DDPM come with `clip_sample`: $\hat x_0$ is cut to the range of pictures.
-# DDIM's authors do not do it. And the squares of the three factors in (12) are $\bar\alpha_{t-1}$, $1 -
-# \bar\alpha_{t-1} - \sigma_t^2$ and $\sigma_t^2$. They sum to 1: the budget again.
+# The published networks of DDPM come with `clip_sample`: $\hat x_0$ is cut to the range of pictures. DDIM's authors do
+# not do it. And the squares of the three factors in (12) are $\bar\alpha_{t-1}$, $1 - \bar\alpha_{t-1} - \sigma_t^2$
+# and $\sigma_t^2$. They sum to 1: the budget again.
 
 # %% [markdown]
 # ## Run it
@@ -270,8 +270,8 @@ statistics.curves(
 # %% [markdown]
 # ## Claim 1: a fifth of the steps
 #
-# The *Fréchet distance* of lesson 2, now with 1,000 pictures: all numbers are smaller than there. Less is better. FID
-# is the paper's form of it, for photographs. The bands are the 95 % intervals. The green line is the *floor*: true
+# The *Fréchet distance* of lesson 2, now with 1,000 pictures: good ones get smaller numbers than there. Less is better.
+# FID is the paper's form of it, for photographs. The bands are the 95 % intervals. The green line is the *floor*: true
 # drawings themselves.
 
 # %% [markdown]

@@ -17,6 +17,8 @@ import jupytext
 import nbclient
 import nbformat
 
+from minidiff import files
+
 LESSONS = Path(__file__).parent
 LARGEST = 0.7 * 2**20  # bytes
 KEPT = ("tags", "jupyter")  # of a cell's metadata; `jupyter={"source_hidden": true}` folds its code in JupyterLab
@@ -89,7 +91,7 @@ def build(source):
     if len(text.encode()) > LARGEST:
         raise ValueError(f"{source.stem} makes a notebook of {len(text.encode()):,} bytes; allowed are {LARGEST:,.0f}")
     target = source.with_suffix(".ipynb")
-    target.write_text(text, encoding="utf8")
+    files.replace(target, text.encode())
     return target
 
 

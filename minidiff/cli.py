@@ -121,7 +121,7 @@ def parser():
     sub.add_argument("--mask", type=Path, metavar="FILE", help="white where the picture shall be drawn anew")
     sub.add_argument("--strength", type=float, metavar="S", help="how much of the walk is made, from 0 to 1")
     sub.add_argument(
-        "--scheduler", choices=SCHEDULERS, metavar="NAME", help=f"another sampler: {', '.join(SCHEDULERS)}"
+        "--scheduler", choices=SCHEDULERS, metavar="NAME", help=f"another scheduler: {', '.join(SCHEDULERS)}"
     )
     sub.add_argument("--weights", metavar="WHERE", help="a name in the zoo, a folder, or a Hub id")
     add_device(sub)
@@ -375,7 +375,7 @@ def small_pictures(file, size, factor, batch):
 
 
 def tour(arguments):
-    from minidiff.zoo.gallery import sheet, stack
+    from minidiff.zoo.gallery import save, sheet, stack
 
     device, sheets, heard = chosen_device(arguments.device), [], None
     if any(entry.draws_sound for entry in CATALOGUE.values()):
@@ -389,7 +389,7 @@ def tour(arguments):
         laid_out = sheet(pictures, columns=4, size=pictures[0].width) if sounds else sheet(pictures)
         sheets.append((f"{name.upper()}: {entry.task}", steps, laid_out))
         heard = sounds or heard
-    stack(sheets).save(arguments.out, optimize=True)  # a smaller file, where the format knows how
+    save(stack(sheets), arguments.out, optimize=True)  # a smaller file, where the format knows how
     if heard:
         write_sounds(wav, *heard)
     for caption, remark, _ in sheets:
@@ -406,7 +406,7 @@ def as_images(given):
 
 
 def generate(arguments):
-    from minidiff.zoo.gallery import sheet
+    from minidiff.zoo.gallery import save, sheet
 
     name, sound = arguments.pipeline, CATALOGUE[arguments.pipeline].draws_sound
     call = dict(CATALOGUE[name].call)
@@ -430,7 +430,7 @@ def generate(arguments):
     picture = picture_file(str(out.with_suffix(".png"))) if sound else out
     where = (arguments.weights, device, arguments.seed, arguments.batch)
     pictures, sounds, passed, _ = draw(name, *where, call, arguments.scheduler)
-    (pictures[0] if len(pictures) == 1 else sheet(pictures, size=max(pictures[0].size))).save(picture)
+    save(pictures[0] if len(pictures) == 1 else sheet(pictures, size=max(pictures[0].size)), picture)
     many = f"{len(pictures)} {'sound' if sound else 'picture'}{'s' * (len(pictures) > 1)}"
     if sound:
         write_sounds(out, *sounds)

@@ -234,23 +234,6 @@ def name_of(row):
     return ", ".join(what)
 
 
-def entry_of(quality, measure):
-    """The entry of "named" or "frechet" in what `zoo.measures` has."""
-    return dict(zip(("value", "low", "high"), quality["intervals"][measure], strict=True))
-
-
-def quality_table(quality):
-    """str: a recipe's quality in three lines, as lesson 2 prints it."""
-    named, frechet = entry_of(quality, "named"), entry_of(quality, "frechet")
-    return "\n".join(
-        [
-            f"{quality['images']} pictures, DDIM, {quality['steps']} steps, in brackets the 95 % interval",
-            f"named {spread(named, '.1f', 100)} %",
-            f"Fréchet {spread(frechet, '.2f')}; of as many true drawings {quality['frechet_floor']:.2f}",
-        ]
-    )
-
-
 def verdicts(result, measure="named"):
     """dict of str to str: what was claimed, and whether it is so: yes, no, or within noise."""
     return {

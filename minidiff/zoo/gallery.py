@@ -1,6 +1,11 @@
 """Many pictures on one sheet, with captions; and pictures of sounds."""
 
+import io
+from pathlib import Path
+
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+from minidiff import files
 
 PAPER, INK, PALE = (253, 251, 246), (40, 36, 48), (120, 114, 128)
 
@@ -25,6 +30,13 @@ def sheet(images, columns=8, size=96, gap=6):
         scaled = [round(side * size / max(image.size)) for side in image.size]
         board.paste(image.convert("RGB").resize(scaled, resampling), place)
     return board
+
+
+def save(image, file, **options):
+    """Write a PIL image in the format that the file's name ends in; until it is whole, the old file stays."""
+    whole = io.BytesIO()
+    image.save(whole, Image.registered_extensions()[Path(file).suffix.lower()], **options)
+    files.replace(file, whole.getbuffer())
 
 
 def stack(sheets):

@@ -27,7 +27,7 @@ def test_each_choice_is_explained(question):
     assert len(set(question.choices.values())) == len(question.choices)
 
 
-def test_every_lesson_has_its_questions():
+def test_every_question_is_asked_in_its_lesson():
     lessons = Path(__file__).parents[2].joinpath("lessons").glob("[0-9][0-9]_*.py")
     texts = [lesson.read_text() for lesson in lessons]
     for module in MODULES:

@@ -1,5 +1,7 @@
 """The loop that trained the zoo: a stop changes nothing, and a run of several parts begins each anew."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -140,11 +142,12 @@ def test_half_precision_is_left_out_where_a_recipe_says_so(tmp_path, monkeypatch
     assert dtypes == {torch.bfloat16 if bfloat16 else torch.float32}
 
 
-def test_what_is_measured_is_drawn_where_it_was_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "train", lambda *arguments: (None, {"steps": Line.steps, "device": arguments[2]}))
-    monkeypatch.setattr(Line, "save", lambda *arguments: None)
+def test_what_is_saved_lies_on_the_processor_and_is_measured_where_it_was_trained(tmp_path, monkeypatch):
+    network, saved = SimpleNamespace(cpu=lambda: "on the processor"), []
+    monkeypatch.setattr(training, "train", lambda *arguments: (network, {"steps": Line.steps, "device": arguments[2]}))
+    monkeypatch.setattr(Line, "save", lambda self, network, folder: saved.append(network))
     monkeypatch.setattr(Line, "measure", lambda self, folder, device: {"drawn on": device})
-    assert training.finish(Line(), tmp_path, "cuda") == {"drawn on": "cuda"}
+    assert training.finish(Line(), tmp_path, "cuda") == {"drawn on": "cuda"} and saved == ["on the processor"]
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

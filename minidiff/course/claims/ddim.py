@@ -134,8 +134,9 @@ def euler_error(pipe, samples=CURVES, steps=50, seed=0, work=None):
     Args: as `ddim_against_ddpm`, but `CURVES` pictures at most.
     Returns:
         (result, None): rows with the timestep "t" at which a step begins, and "wrong", |\Delta\sigma|
-        |\Delta\epsilon| \sqrt{\bar\alpha} with the level of its end, the root mean square over pixels, in levels of
-        255; its mean over noises. The last step has no row, since where it ends there is no \epsilon.
+        |\Delta\epsilon| \sqrt{\bar\alpha} with the level of its end, the root mean square over pixels, in shades
+        (255 from black to white); its mean over noises. The last step has no row, since where it ends there is no
+        \epsilon.
     """
     work, x_T = work or Work(), noises(pipe, samples, seed)[:CURVES]
     scheduler = sampler("DDIM, trailing", pipe).scheduler
@@ -172,8 +173,8 @@ def coarsening(pipe, samples=CURVES, steps=50, factor=5, ends=(700, 500, 300, 10
         ends: the least timesteps of the parts, the noisiest part first.
     Returns:
         (result, pictures): rows with the "part", such as "t = 999 to 700", and "moved", how far the picture is from
-        that of the walk before: the root mean square over pixels, in levels of 255, and of that the median over noises.
-        Pictures {part: (samples, 3, H, W) in [0, 1]}; that of the walk before is called "even".
+        that of the walk before: the root mean square over pixels, in shades (255 from black to white), and of that the
+        median over noises. Pictures {part: (samples, 3, H, W) in [0, 1]}; that of the walk before is called "even".
     """
     work, x_T = work or Work(), noises(pipe, samples, seed)[:CURVES]
     scheduler = sampler("DDIM, trailing", pipe).scheduler

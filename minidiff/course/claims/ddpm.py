@@ -12,11 +12,9 @@ from itertools import pairwise
 
 import torch
 
-from minidiff.course.claims.sampling import BATCH, Work, compared, draw, noises, on_the_way, sampler
+from minidiff.course.claims.sampling import BATCH, FEWER, Work, compared, draw, noises, on_the_way, sampler
 from minidiff.course.statistics import resamples, with_interval, with_verdict
 from minidiff.zoo import evaluator, world
-
-FEWER = 500  # pictures a row, at most, of which some take 1,000 steps
 
 
 def quality(pipe, samples=1000, steps=(10, 100, 1000), large=(10,), seed=0, work=None):

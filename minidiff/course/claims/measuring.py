@@ -1,6 +1,6 @@
 """The large measurement of a paper's claims: `minidiff measure NAME`.
 
-It takes at most an hour of one core, or three minutes of a GPU (4,500 calls of the network a second), and goes on after
+It takes at most an hour of one core, or four minutes of a GPU (4,500 calls of the network a second), and goes on after
 a stop.
 
 Each part's result is written as soon as it is there. Until all of them are, each batch of pictures is kept beside it.

@@ -7,12 +7,11 @@ All of it takes about 56 minutes of one core, at 300 calls of the network a seco
 1,000 steps.
 """
 
-from minidiff.course.claims.sampling import compared, draw, noises, sampler, squares
+from minidiff.course.claims.sampling import FEWER, compared, draw, noises, sampler, squares
 from minidiff.course.statistics import medians, resamples, with_interval, with_verdict
 
 CALLS = (20, 40, 59)  # 59 are those of the Runge-Kutta form with 50 steps
 CURVES = 250  # at most, whose ends are looked for with many calls
-FEWER = 500  # pictures of 1,000 steps, at most
 
 
 def as_many_calls(pipe, samples=1000, calls=CALLS, seed=0, work=None):
@@ -50,9 +49,10 @@ def pndm_against_ddim(pipe, samples=1000, seed=0, work=None):
     where DDIM clips \hat x_0 and the first timestep is N's own, (N - 1) floor(T / N); and "trailing", where nobody
     clips and all walk the same curve, from T - 1 to the end.
 
-    Args, Returns: as `ddim.ddim_against_ddpm`. "distance" is that between a picture and the end of its curve, found by
-        the Runge-Kutta form with 100 steps: the root mean square over pixels, in levels of 255, and of that the median
-        over the first `CURVES` noises, since a walk that comes to another picture altogether would outweigh all others.
+    Args, Returns: as `ddim.ddim_against_ddpm`. "distance" is that between a picture and the end of its curve, found
+        by the Runge-Kutta form with 100 steps: the root mean square over pixels, in shades (255 from black to
+        white), and of that the median over the first `CURVES` noises, since a walk that comes to another picture
+        altogether would outweigh all others.
     """
     x_T = noises(pipe, samples, seed)
     pictures, against = {}, []

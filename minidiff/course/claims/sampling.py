@@ -21,6 +21,7 @@ from minidiff.schedulers.pndm import PNDMScheduler
 from minidiff.zoo import evaluator, world
 
 BATCH = 100  # pictures drawn at a time
+FEWER = 500  # pictures a row, at most, where a row takes 1,000 steps
 
 
 def sampler(name, pipe):

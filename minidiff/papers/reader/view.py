@@ -10,6 +10,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from minidiff import files
 from minidiff.papers.reader import terminal
 from minidiff.papers.reader.names import named
 from minidiff.papers.reader.page import fragment, whole_page
@@ -144,5 +145,5 @@ class Reading:
         path = Path(path)
         if path.suffix.lower() not in (".html", ".htm"):
             raise ValueError(f"path is {str(path)!r}; allowed is a name that ends in .html")
-        path.write_text(whole_page(self), encoding="utf8")
+        files.replace(path, whole_page(self).encode())
         return path

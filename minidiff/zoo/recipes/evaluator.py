@@ -381,7 +381,7 @@ class Recipe(TrainingRecipe):
 
     def save(self, network, folder):
         """Measure the constants of the features with the weights as they are in the file, and write it."""
-        network = network.cpu().half().float().eval()
+        network = network.half().float().eval()
         g = torch.Generator().manual_seed(self.seed)
         good = as_good_pictures_look(drawn(10_000, OWN)[0], g)
         with torch.no_grad():

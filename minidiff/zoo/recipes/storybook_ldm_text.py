@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from minidiff import files
 from minidiff.models.autoencoder_kl import AutoencoderKL
 from minidiff.models.ldm_bert import LDMBertModel
 from minidiff.models.unet_2d_condition import UNet2DConditionModel
@@ -49,7 +50,7 @@ def tokenizer():
 
 
 def write_vocabulary(folder):
-    Path(folder, "vocab.txt").write_text("\n".join(vocabulary()) + "\n", encoding="utf-8")
+    files.replace(Path(folder, "vocab.txt"), ("\n".join(vocabulary()) + "\n").encode())
 
 
 class Recipe(latents.DiffusionRecipe):

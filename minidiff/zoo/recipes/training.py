@@ -66,7 +66,11 @@ class TrainingRecipe(ABC):
 
     @abstractmethod
     def measure(self, folder, device="cpu"):
-        """A dict of what the trained weights are worth, with the sizes of the samples, which are drawn on `device`."""
+        """A dict of what the trained weights are worth, with the sizes of the samples.
+
+        Args:
+            device: where samples are drawn, if there are any.
+        """
 
     def described(self, measures):
         """`measures` in Markdown, for people."""
@@ -186,7 +190,7 @@ def finish(recipe, out, device="cpu", steps=None):
     Arguments as for `train`. The checkpoint stays in `out`: who starts again measures again, without training.
     """
     network, run = train(recipe, out, device, steps)
-    recipe.save(network, Path(out))
+    recipe.save(network.cpu(), Path(out))
     if run["steps"] < recipe.steps:
         return None
     measures = recipe.measure(Path(out), device)

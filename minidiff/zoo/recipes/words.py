@@ -86,13 +86,13 @@ def tokens(texts):
 
 def write(folder):
     """The tokenizer's files in the form in which Stable Diffusion's were published."""
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in folder.iterdir():
-        file.unlink()
-    (folder / "vocab.json").write_text(json.dumps(vocabulary(), ensure_ascii=False), encoding="utf-8")
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges())]
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     special = {"bos_token": BEGIN, "eos_token": END, "pad_token": END, "unk_token": END}
     config = {"tokenizer_class": "CLIPTokenizer", "model_max_length": LENGTH, **special}
-    files.write_json(folder / "tokenizer_config.json", config)
+    with files.saving(folder) as new:
+        (new / "vocab.json").write_text(json.dumps(vocabulary(), ensure_ascii=False), encoding="utf-8")
+        (new / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        files.write_json(new / "tokenizer_config.json", config)
+    for file in Path(folder).iterdir():  # those of another form
+        if file.name not in ("vocab.json", "merges.txt", "tokenizer_config.json"):
+            file.unlink()
