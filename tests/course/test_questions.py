@@ -21,7 +21,7 @@ def asked():
                 yield pytest.param(function(**of_it), id=f"{module.__name__.rpartition('.')[2]}.{name}")
 
 
-@pytest.mark.parametrize("question", asked())
+@pytest.mark.parametrize("question", list(asked()))
 def test_each_choice_is_explained(question):
     assert len(question.choices) >= 3 and all(question.choices.values())
     assert len(set(question.choices.values())) == len(question.choices)

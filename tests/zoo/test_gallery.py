@@ -1,10 +1,11 @@
-"""Pictures of sounds show what there is to hear."""
+"""Pictures of sounds show what there is to hear; pictures are written whole."""
 
 import math
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from minidiff.zoo import gallery
 
@@ -47,3 +48,20 @@ def test_time_runs_to_the_right():
 
 def test_a_very_short_sound():
     assert gallery.sound_picture(torch.ones(1, 24), 8000).size == (198, 198)
+
+
+@pytest.mark.parametrize("name, form", [("a.png", "PNG"), ("a.JPG", "JPEG"), ("a.webp", "WEBP")])
+def test_a_picture_is_written_whole_or_the_old_one_stays(tmp_path, monkeypatch, name, form):
+    file, picture = tmp_path / name, Image.new("RGB", (4, 3), "red")
+    gallery.save(picture, file)
+    with Image.open(file) as written:
+        assert (written.format, written.size) == (form, (4, 3))
+
+    def stop(*paths):
+        raise OSError("no space left")
+
+    before = file.read_bytes()
+    monkeypatch.setattr(gallery.files.os, "replace", stop)
+    with pytest.raises(OSError, match="no space"):
+        gallery.save(picture.resize((8, 6)), file)
+    assert file.read_bytes() == before and [left.name for left in tmp_path.iterdir()] == [name]

@@ -35,6 +35,21 @@ def test_every_word_is_a_token(tmp_path):
     assert again.model_max_length == words.LENGTH and len(words.letters()) == len(set(words.letters())) == 256
 
 
+def test_the_tokenizer_takes_the_place_of_another_once_it_is_whole(tmp_path, monkeypatch):
+    (tmp_path / "tokenizer.json").write_text("another's")
+
+    def stop(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(words.files, "write_json", stop)  # in the middle
+        with pytest.raises(KeyboardInterrupt):
+            words.write(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["tokenizer.json"]
+    words.write(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["merges.txt", "tokenizer_config.json", "vocab.json"]
+
+
 def test_which_caption_belongs_to_a_drawing():
     for seed in range(20):
         drawing = world.draw(seed, size=8)
